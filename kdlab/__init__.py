@@ -1,0 +1,1 @@
+"""kdlab: an interactive course and lab on knowledge distillation."""

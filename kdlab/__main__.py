@@ -1,0 +1,8 @@
+"""Entry of ``python -m kdlab``."""
+
+import sys
+
+from kdlab.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What every way to distil shares, made before the clock starts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from torchvision import transforms
+
+from kdlab.data import Data
+from kdlab.measure import logits_of
+from kdlab.models import build
+from kdlab.recipe import Recipe
+
+T, ALPHA = 4.0, 0.9
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """The training images as torchvision keeps them: bytes that become a picture when asked for."""
+
+    def __init__(self, data: Data) -> None:
+        pixels = (data.images(data.train.x) * 255).round().byte()
+        self.pixels = pixels.permute(0, 2, 3, 1).numpy()  # (N, H, W, C)
+        self.labels = data.train.y.tolist()
+        steps = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
+        self.transform = transforms.Compose(steps)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        picture = Image.fromarray(np.squeeze(self.pixels[row]))
+        return self.transform(picture), self.labels[row]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all ways share. Build it with `prepare`: nothing in it is timed."""
+
+    data: Data
+    teacher: nn.Module
+    recipe: Recipe
+    student: str
+    pictures: Pictures
+    log_p: Tensor  # (N, C) log p_T of the teacher, by row
+    rates: list[float]  # learning rate of every update
+
+    def new_student(self, seed: int) -> nn.Module:
+        """Return the untrained student of this seed."""
+        return build(self.student, self.data.n_classes, self.data.in_shape, seed=seed)
+
+
+def prepare(data: Data, teacher: nn.Module, recipe: Recipe, student: str = "cnn4") -> Setting:
+    """Return the setting in which `student` learns ``data.train`` from `teacher`, frozen here.
+
+    Raises:
+        ValueError: the recipe changes more than the epochs, or rows are left over at the end of
+            an epoch: the ways would no longer do the same.
+    """
+    n = len(data.train.y)
+    if recipe != Recipe(epochs=recipe.epochs):
+        raise ValueError(f"the bench got {recipe}; it compares the default one, give epochs only.")
+    if n % recipe.batch:
+        raise ValueError(f"the bench got {n} images; give a multiple of the batch, {recipe.batch}.")
+    teacher.eval().requires_grad_(False)
+    log_p = F.log_softmax(logits_of(teacher, data.train.x, "cpu") / T, dim=1)
+    optimiser = recipe.optimiser_of([torch.zeros(1, requires_grad=True)])
+    schedule, rates = recipe.schedule_of(optimiser, recipe.total_steps(n)), []
+    for _ in range(recipe.total_steps(n)):
+        rates.append(schedule.get_last_lr()[0])
+        optimiser.step()
+        schedule.step()
+    return Setting(data, teacher, recipe, student, Pictures(data), log_p, rates)

@@ -1,0 +1,112 @@
+"""What the times say: the bars, the README's table, the JSON file."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from kdlab.bench.ways import BARE, BOX, KDLAB, PLAIN
+
+MARKS = "<!-- bench:start -->", "<!-- bench:end -->"
+
+
+class Bar(NamedTuple):
+    """One requirement: `value` (None where not measured) must be at least, or at most, `limit`."""
+
+    text: str
+    value: float | None
+    sign: str  # ">=" or "<="
+    limit: float
+
+    @property
+    def verdict(self) -> str:
+        """PASS, FAIL, or SKIP where nothing was measured."""
+        if self.value is None:
+            return "SKIP"
+        met = self.value >= self.limit if self.sign == ">=" else self.value <= self.limit
+        return "PASS" if met else "FAIL"
+
+    def __str__(self) -> str:
+        found = "not measured" if self.value is None else f"{self.value:.2f}"
+        return f"{self.verdict}  {self.text}: {found} (bar {self.sign} {self.limit:g})"
+
+
+def summary(runs: pd.DataFrame, compared: list[float], images: int) -> pd.DataFrame:
+    """Summarise the runs by way.
+
+    Args:
+        runs: a row a run with way, seed, seconds, accuracy (%).
+        compared: seconds of each comparison over the same seeds with kdlab.
+        images: images that one run sees, all epochs together.
+
+    Returns:
+        By way: seconds (median), images_per_second, accuracy (mean, %), all_seeds (seconds for all
+        seeds: kdlab's the mean of `compared`, the others' one run after another).
+    """
+    groups = runs.groupby("way", sort=False)
+    table = pd.DataFrame({"seconds": groups.seconds.median(), "accuracy": groups.accuracy.mean()})
+    table["images_per_second"] = images / table.seconds
+    table["all_seeds"] = groups.seconds.sum()
+    table.loc[KDLAB, "all_seeds"] = sum(compared) / len(compared)
+    return table
+
+
+def bars(table: pd.DataFrame, seeds: int) -> list[Bar]:
+    """Return the requirements of speed, and one of learning, on a table of `summary`."""
+
+    def times(way: str, column: str) -> float | None:
+        return table.at[way, column] / table.at[KDLAB, column] if way in table.index else None
+
+    rivals = [way for way in (PLAIN, BOX) if way in table.index]
+    behind = table.loc[rivals, "accuracy"].max() - table.at[KDLAB, "accuracy"]
+    return [
+        *(Bar(f"one run, times {way}", times(way, "seconds"), ">=", 3) for way in (PLAIN, BOX)),
+        *(
+            Bar(f"{seeds} seeds, times {way}", times(way, "all_seeds"), ">=", 6)
+            for way in (PLAIN, BOX)
+        ),
+        Bar(f"one run, time over the {BARE}'s", 1 / times(BARE, "seconds"), "<=", 1.25),
+        Bar("test accuracy behind the best rival, points", behind, "<=", 1),
+    ]
+
+
+def markdown(table: pd.DataFrame, seeds: int, caption: str) -> str:
+    """Return the README's table with `caption` below it."""
+    ours = table.loc[KDLAB]
+    lines = [
+        f"| way | images/s | one run | kdlab is faster by | {seeds} seeds | kdlab is faster by "
+        "| test accuracy |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for way, row in table.iterrows():
+        one, many = (f"{row[c] / ours[c]:.2g}×" for c in ("seconds", "all_seeds"))
+        whole = f"{row.all_seeds:.1f} s | {many}" if way != BARE else "– | –"
+        lines.append(
+            f"| {way} | {row.images_per_second:,.0f} | {row.seconds:.1f} s | {one} | {whole} "
+            f"| {row.accuracy:.1f} % |"
+        )
+    return "\n".join([*lines, "", caption])
+
+
+def write_readme(path: Path, content: str) -> None:
+    """Put `content` between the marks of the file at `path`.
+
+    Raises:
+        ValueError: it does not have both marks in order.
+    """
+    start, end = MARKS
+    before, found_start, rest = path.read_text(encoding="utf-8").partition(start)
+    _, found_end, after = rest.partition(end)
+    if not (found_start and found_end):
+        raise ValueError(f"{path} lacks {start} and {end}; put these lines where the table goes.")
+    path.write_text(f"{before}{start}\n{content}\n{end}{after}", encoding="utf-8")
+
+
+def record(runs: pd.DataFrame, compared: list[float], found: list[Bar], **facts: Any) -> dict:
+    """Return all that was measured, ready for JSON."""
+    judged = [bar._asdict() | {"verdict": bar.verdict} for bar in found]
+    return facts | {
+        "runs": runs.to_dict("records"),
+        "comparison_seconds": compared,
+        "bars": judged,
+    }

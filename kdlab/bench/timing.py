@@ -1,0 +1,99 @@
+"""The clock: interleaved single runs, and one comparison over seeds in worker processes."""
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+
+import joblib
+import pandas as pd
+import torch
+from joblib.externals.loky import get_reusable_executor
+
+from kdlab.bench.setting import ALPHA, Setting, T
+from kdlab.bench.ways import KDLAB, WAYS
+from kdlab.compare import compare
+from kdlab.fit import run
+from kdlab.measure import evaluate
+from kdlab.methods.kd import KD
+from kdlab.models import build
+from kdlab.teachers import Frozen
+
+
+@contextlib.contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch compute on `number` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def single(name: str, s: Setting, seed: int) -> dict[str, str | int | float]:
+    """Distil once; return way, seed, seconds of the training and test accuracy (%)."""
+    way = WAYS[name]
+    with threads(joblib.cpu_count() if way.all_cores else 1):
+        start = time.perf_counter()
+        student = way.distil(s, seed).student
+        seconds = time.perf_counter() - start
+    accuracy = evaluate(student, s.data.test, "cpu")["accuracy"]
+    return {"way": name, "seed": seed, "seconds": seconds, "accuracy": accuracy}
+
+
+def interleaved(names: list[str], s: Setting, rounds: int) -> pd.DataFrame:
+    """Run all ways in turn, `rounds` times; the seed is the round, and each round starts elsewhere.
+
+    So a machine that slows down in between slows all of them.
+    """
+    rows = []
+    for seed in range(rounds):
+        first = seed % len(names)
+        for name in names[first:] + names[:first]:
+            rows.append(single(name, s, seed))
+            row = rows[-1]
+            print(
+                f"round {seed + 1}/{rounds}  {name:20} {row['seconds']:7.2f} s"
+                f"   {row['accuracy']:.2f} %",
+                flush=True,
+            )
+    return pd.DataFrame(rows)
+
+
+def comparison(s: Setting, seeds: int) -> pd.DataFrame:
+    """Run `kdlab.compare.compare` over `seeds` in two new processes, with nothing stored before.
+
+    Returns:
+        A row a seed: way, seed, accuracy (%), and in each row the seconds of the whole. They hold
+        the start of the workers, the teacher's table, training, validation, test and storing.
+    """
+    data, recipe, student = s.data, s.recipe, s.student
+    with empty_cache():
+        get_reusable_executor().shutdown(wait=True)
+        start = time.perf_counter()
+        teacher = Frozen(s.teacher, data)
+
+        def kd(seed: int) -> dict[str, float]:
+            net = build(student, data.n_classes, data.in_shape, seed=seed)
+            return run(KD(net, teacher, T, ALPHA), data, recipe, seed, device="cpu")
+
+        table = compare({KDLAB: kd}, seeds, by=("way",), n_jobs=2, title="comparison")
+        seconds = time.perf_counter() - start
+        get_reusable_executor().shutdown(wait=True)
+    return table[["way", "seed", "accuracy"]].assign(seconds=seconds)
+
+
+@contextlib.contextmanager
+def empty_cache() -> Iterator[None]:
+    """Point `kdlab.cache.cache_dir` of this process and its workers at a new, empty folder."""
+    before = os.environ.get("KDLAB_CACHE")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["KDLAB_CACHE"] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop("KDLAB_CACHE")
+            if before is not None:
+                os.environ["KDLAB_CACHE"] = before

@@ -1,0 +1,83 @@
+"""One word switches every notebook: how many seeds, how many updates, which networks."""
+
+from dataclasses import dataclass, replace
+
+from kdlab.data import Data, load
+from kdlab.recipe import Recipe
+from kdlab.teachers import TEACHER
+
+BENCHMARK = Recipe(  # CIFAR-100, as the public benchmark of Tian, Krishnan, Isola 2020 trains
+    epochs=240, batch=64, lr=0.05, schedule="steps", drops=(0.625, 0.75, 0.875), shift=4, flip=True
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a notebook may spend.
+
+    Args:
+        seeds: of the arms that carry a claim about accuracy.
+        sweep: seeds of each point of a sweep.
+        steps: updates of a student; None: what `student_recipe` says.
+        dataset: for ``dataset = "auto"``.
+        n_labelled: labelled images; None: the data set's default.
+    """
+
+    name: str
+    seeds: int = 10
+    sweep: int = 5
+    steps: int | None = 300
+    dataset: str = "mnist5k"
+    n_labelled: int | None = None
+    teacher_net: str = "cnn32"
+    student_net: str = "cnn4"
+    small_net: str = "cnn2"
+    large_net: str = "cnn8"
+    teacher_recipe: Recipe = TEACHER
+    student_recipe: Recipe = Recipe()
+
+    @property
+    def recipe(self) -> Recipe:
+        """The student's recipe with this budget's number of updates."""
+        return replace(self.student_recipe, steps=self.steps)
+
+    def load(self, dataset: str = "auto", n_labelled: int | None = None) -> Data:
+        """Load `dataset`, or the budget's own for "auto", with `n_labelled` labelled images."""
+        name = self.dataset if dataset == "auto" else dataset
+        return load(name, n_labelled=n_labelled or self.n_labelled)
+
+
+BUDGETS = {
+    "ci": Budget(
+        "ci",
+        seeds=2,
+        sweep=2,
+        steps=20,
+        teacher_net="cnn8",
+        teacher_recipe=replace(TEACHER, steps=40),
+    ),
+    "lesson": Budget("lesson"),
+    "full": Budget(
+        "full",
+        seeds=5,
+        steps=None,
+        dataset="cifar100",
+        teacher_net="wrn_40_2",
+        student_net="wrn_16_2",
+        small_net="resnet8",
+        large_net="wrn_16_2",
+        teacher_recipe=BENCHMARK,
+        student_recipe=BENCHMARK,
+    ),
+}
+
+
+def plan(budget: str) -> Budget:
+    """Return the budget of that name: "ci", "lesson" or "full".
+
+    Raises:
+        ValueError: there is no such budget.
+    """
+    if budget not in BUDGETS:
+        raise ValueError(f"budget is {budget!r}; choose one of {', '.join(BUDGETS)}.")
+    return BUDGETS[budget]

@@ -1,0 +1,181 @@
+"""Compare arms over seeds: in parallel, kept when killed, never a stale result.
+
+An *arm* is a function of a seed that trains something and returns what it measured::
+
+    def kd(seed):
+        return run(KD(student(seed), teacher), data, recipe, seed)
+
+    table = compare({"hard labels": hard, "KD": kd}, seeds=5)
+
+Each finished run is a file named after a fingerprint of the arm: its code, the code and the values
+it refers to, the seed. Change a loss and its arms train again; add a seed and only that one trains.
+"""
+
+import io
+import json
+import traceback
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from kdlab.cache import cache_dir, write_atomic
+from kdlab.fingerprint import fingerprint
+from kdlab.measure import pick_device
+from kdlab.progress import bar
+
+SCALARS = ".scalars"  # the array that holds what is no array, as JSON
+Arm = Callable[[int], Mapping[str, Any]]
+
+
+class ArmError(RuntimeError):
+    """Some runs failed. ``table`` holds the rows of those that did not."""
+
+    def __init__(self, message: str, table: pd.DataFrame) -> None:
+        super().__init__(message)
+        self.table = table
+
+
+def compare(
+    arms: Mapping[Any, Arm],
+    seeds: int | Iterable[int] = 5,
+    *,
+    by: tuple[str, ...] = ("arm",),
+    n_jobs: int | None = None,
+    title: str = "runs",
+) -> pd.DataFrame:
+    """Run every arm with every seed; return one tidy row per run, in the order of arms and seeds.
+
+    Args:
+        arms: {name: arm}. A name is a string, or a tuple with one value per column of `by`.
+        seeds: how many (0, 1, ...) or which. The same seeds serve all arms: runs are paired.
+        by: the columns that hold the names.
+        n_jobs: processes of one thread each; None takes all cores, or 1 on a GPU. A surrounding
+            ``joblib.parallel_config(backend="dask")`` sends the runs to a Dask cluster, whose
+            workers must see the same `kdlab.cache.cache_dir`.
+        title: stands before the progress bar.
+
+    Returns:
+        Columns `by`, seed, then what the arms returned: numbers, strings, or arrays.
+
+    Raises:
+        ValueError: no arms or no seeds, a name that does not fit `by`, or a result named like a
+            column of the table.
+        TypeError: an arm refers to something whose changes cannot be noticed.
+        ArmError: some runs failed; names the arm and the seed of each. The others are kept.
+    """
+    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    names = check_names(arms, chosen, by)
+    jobs = [(name, seed) for name in arms for seed in dict.fromkeys(chosen)]
+    paths = {(name, seed): run_path(arms[name], seed, name) for name, seed in jobs}
+    rows = {job: read_row(path) for job, path in paths.items()}
+    missing = [(n, s) for s in dict.fromkeys(chosen) for n in arms if rows[n, s] is None]
+    workers = n_jobs or (1 if pick_device().type == "cuda" else -1)
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
+    tasks = (joblib.delayed(run_one)(arms[n], s, n, paths[n, s]) for n, s in missing)
+    failures = []
+    with bar(len(jobs), len(jobs) - len(missing), title) as progress:
+        for failure in parallel(tasks):
+            progress.update()
+            failures += [failure] if failure else []
+    rows |= {job: read_row(paths[job]) for job in missing}
+    table = pd.DataFrame(
+        full_row(dict(zip(by, names[name], strict=True)) | {"seed": seed}, row)
+        for (name, seed), row in rows.items()
+        if row is not None
+    )
+    if failures:
+        told = f"{len(failures)} of {len(jobs)} runs failed, the others are kept.\n"
+        raise ArmError(told + "\n".join(failures), table)
+    return table
+
+
+def check_names(
+    arms: Mapping[Any, Arm], seeds: list[int], by: tuple[str, ...]
+) -> dict[Any, tuple[Any, ...]]:
+    """Return each arm's name as a tuple with one value per column of `by`."""
+    if not arms or not seeds:
+        raise ValueError(f"compare got {len(arms)} arms and {len(seeds)} seeds; give one of each.")
+    names = {name: name if isinstance(name, tuple) else (name,) for name in arms}
+    for name in names.values():
+        if len(name) != len(by):
+            raise ValueError(
+                f"the arm {name} has {len(name)} names for the columns {by}; give one for each."
+            )
+    return names
+
+
+def run_path(arm: Arm, seed: int, name: Any) -> Path:
+    """Return the file of the run of `arm` with `seed`: named by all that decides its result."""
+    setting = (arm, seed, torch.__version__, pick_device().type)
+    try:
+        return cache_dir() / "runs" / f"{fingerprint(setting)[:32]}.npz"
+    except TypeError as error:
+        raise TypeError(f"arm {name!r}: {error}") from None
+
+
+def run_one(arm: Arm, seed: int, name: Any, path: Path) -> str | None:
+    """Run one arm on one thread and keep its row at `path`; return None, or what went wrong."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        write_row(path, arm(seed))
+    except Exception as error:  # reported by compare, with the arm and the seed
+        where = "".join(traceback.format_tb(error.__traceback__)[1:])
+        return f"arm {name!r}, seed {seed}: {type(error).__name__}: {error}\n{where}"
+    finally:
+        torch.set_num_threads(threads)
+    return None
+
+
+def full_row(head: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """Return `head`, the name and the seed of a run, with what it measured."""
+    if clash := head.keys() & row.keys():
+        raise ValueError(
+            f"the arm {tuple(head.values())[:-1]} returned {sorted(clash)}, which name the run "
+            "in the table; call what it measured something else."
+        )
+    return head | row
+
+
+def write_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Keep `row` at `path`: scalars as JSON, arrays and tensors as arrays, nothing pickled."""
+    if not isinstance(row, Mapping):
+        raise TypeError(f"an arm returned {type(row).__name__}; return a dict of what it measured.")
+    plain = {k: v.detach().cpu().numpy() if isinstance(v, Tensor) else v for k, v in row.items()}
+    arrays: dict[str, Any] = {
+        k: v for k, v in plain.items() if isinstance(v, np.ndarray) and v.ndim
+    }
+    if mixed := [k for k, v in arrays.items() if v.dtype.hasobject]:
+        raise TypeError(f"an arm returned arrays of Python objects, {mixed}; return numbers.")
+    scalars = {
+        k: v.item() if isinstance(v, np.generic | np.ndarray) else v
+        for k, v in plain.items()
+        if k not in arrays
+    }
+    arrays[SCALARS] = np.array(json.dumps(scalars))
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomic(path, buffer.getvalue())
+
+
+def read_row(path: Path) -> dict[str, Any] | None:
+    """Return what `write_row` kept at `path`; None where nothing is, or, with a warning, damage."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            scalars = json.loads(str(file[SCALARS]))
+            return scalars | {name: file[name] for name in file.files if name != SCALARS}
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        warnings.warn(
+            f"the stored run {path.name} is damaged ({error}); it is run again.", stacklevel=3
+        )
+        return None

@@ -1,0 +1,74 @@
+"""Exercises: one file per notebook, checks that say what slipped, and wrong answers they refuse.
+
+A notebook's file is named as its method, e.g. ``kdlab.exercises.kd``, and holds ``EXERCISES``.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+STATES = ("to do", "right", "wrong")
+
+
+class Slip(Exception):
+    """An answer is wrong; the message names the likely slip."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says: `state` is "to do", "right" or "wrong", `hint` a sentence."""
+
+    state: str
+    hint: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.state}: {self.hint}" if self.hint else self.state
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to write, its test, and answers that the test must refuse.
+
+    Args:
+        test: takes the reader's function; raises `Slip` with a hint, or returns what was shown.
+        wrong: {what is wrong with it: function}, at least three.
+    """
+
+    test: Callable[[Callable[..., Any]], str]
+    wrong: Mapping[str, Callable[..., Any]]
+
+    def check(self, answer: Callable[..., Any]) -> Verdict:
+        """Try the reader's function. Never raises for what it does: Run All goes on."""
+        try:
+            return Verdict("right", self.test(answer))
+        except NotImplementedError:
+            return Verdict("to do", "replace the line that raises NotImplementedError.")
+        except Slip as slip:
+            return Verdict("wrong", str(slip))
+        except Exception as error:  # the reader's code; its error is the hint
+            return Verdict("wrong", f"your function raised {type(error).__name__}: {error}")
+
+
+def slip_unless(right: object, hint: str) -> None:
+    """Raise `Slip` with `hint` unless `right` is true."""
+    if not right:
+        raise Slip(hint)
+
+
+class _ByNotebook(Mapping[str, Mapping[str, Exercise]]):
+    """{notebook stem: {function name: exercise}}, each file imported when asked for."""
+
+    FILES = {"00_kd": "kd"}
+
+    def __getitem__(self, stem: str) -> Mapping[str, Exercise]:
+        return importlib.import_module(f"{__name__}.{self.FILES[stem]}").EXERCISES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.FILES)
+
+    def __len__(self) -> int:
+        return len(self.FILES)
+
+
+EXERCISES: Mapping[str, Mapping[str, Exercise]] = _ByNotebook()

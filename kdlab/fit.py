@@ -1,0 +1,128 @@
+"""The training loop, on one screen."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from kdlab.data import Batch, Data, Split
+from kdlab.measure import evaluate, pick_device
+from kdlab.recipe import Recipe
+from kdlab.seeds import generator
+
+OnEpoch = Callable[[int, nn.Module], object]
+
+
+def fit(
+    method: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    seed: int = 0,
+    on_epoch: Iterable[OnEpoch] = (),
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Train what `method` owns on the rows of ``data.train``.
+
+    Args:
+        method: ``method(batch)`` returns named, already weighted loss terms, to be minimised.
+        data: its ``train`` rows; a label of -1 means that the row has none.
+        recipe: steps, batch, learning rate, augmentation.
+        seed: fixes the order of the data and the augmentation, not the initial weights.
+        on_epoch: each is called as ``f(epoch, method)`` after epochs 1, 2, ...
+        device: "auto" (CUDA, then MPS, then CPU) or a torch device.
+
+    Returns:
+        One row an epoch: epoch, learning rate, seconds so far, the mean of every loss term.
+
+    Raises:
+        ValueError: nothing to train, or no data.
+        FloatingPointError: a loss term stopped being a finite number.
+    """
+    where = pick_device(device)
+    weights = [p for p in method.to(where).parameters() if p.requires_grad]
+    if not weights:
+        raise ValueError(
+            "the method has no weights to train; give it a student that is not frozen."
+        )
+    train = Split(*(part.to(where) for part in data.train))
+    steps = recipe.total_steps(len(train.y))
+    optimiser = recipe.optimiser_of(weights)
+    schedule = recipe.schedule_of(optimiser, steps)
+    rows, start = [], time.perf_counter()
+    for epoch, epoch_batches in epochs(train, recipe, seed, data.black.to(where)):
+        method.train()
+        logs: dict[str, list[torch.Tensor]] = {}
+        for batch in epoch_batches:
+            terms = method(batch)
+            optimiser.zero_grad(set_to_none=True)
+            sum(terms.values()).backward()
+            optimiser.step()
+            schedule.step()
+            for name, term in terms.items():
+                logs.setdefault(name, []).append(term.detach())
+        curves = {name: torch.stack(values) for name, values in logs.items()}
+        check_finite(epoch, curves)
+        row: dict[str, Any] = {"epoch": epoch, "lr": schedule.get_last_lr()[0]}
+        row |= {name: curve.mean().item() for name, curve in curves.items()}
+        rows.append(row | {"seconds": time.perf_counter() - start})
+        for call in on_epoch:
+            call(epoch, method.eval())
+    method.eval()
+    return pd.DataFrame(rows)
+
+
+def epochs(
+    train: Split, recipe: Recipe, seed: int, fill: torch.Tensor | float = 0.0
+) -> Iterator[tuple[int, Iterator[Batch]]]:
+    """Yield (epoch from 1, its batches) until the recipe's number of updates is reached.
+
+    Each epoch has its own order, from the stream "order". What is left over at its end, fewer rows
+    than a batch, is skipped: a loss over pairs of rows always meets the same number of rows.
+    `fill` is the value of a black pixel, which a moved image takes in at its edge.
+    """
+    n = len(train.y)
+    size, per_epoch, total = min(recipe.batch, n), recipe.steps_per_epoch(n), recipe.total_steps(n)
+    if not n:
+        raise ValueError("the training set is empty; give at least one labelled image.")
+
+    def batches(epoch: int, done: int) -> Iterator[Batch]:
+        order = torch.randperm(n, generator=generator(seed, "order", epoch)).to(train.y.device)
+        jitter = generator(seed, "augment", epoch)
+        for step in range(min(per_epoch, total - done)):
+            rows = order[step * size : (step + 1) * size]
+            x = train.x[rows]
+            if recipe.augments:
+                x = recipe.augment(x, jitter, fill)
+            progress = (done + step) / total
+            yield Batch(x, train.y[rows], train.index[rows], not recipe.augments, progress)
+
+    for epoch, done in enumerate(range(0, total, per_epoch), start=1):
+        yield epoch, batches(epoch, done)
+
+
+def check_finite(epoch: int, curves: dict[str, torch.Tensor]) -> None:
+    """Stop where a loss term (steps,) is no longer a number; name the one that was so first."""
+    broken = {name: (~curve.isfinite()).nonzero() for name, curve in curves.items()}
+    first = {name: int(steps[0]) for name, steps in broken.items() if len(steps)}
+    if first:  # one update later all the others are broken, too
+        name = min(first, key=lambda term: first[term])
+        raise FloatingPointError(
+            f"the loss term {name!r} became {curves[name][first[name]].item()} in epoch {epoch}; "
+            "lower the learning rate, or look for a log or a division of 0 in this term."
+        )
+
+
+def run(
+    method: nn.Module, data: Data, recipe: Recipe, seed: int, device: str = "auto"
+) -> dict[str, Any]:
+    """Fit `method`, then measure it after the last epoch: the body of most arms.
+
+    Returns:
+        What `kdlab.measure.evaluate` says of the test images, and ``val_accuracy`` in %.
+    """
+    fit(method, data, recipe, seed, device=device)
+    validation = evaluate(method, data.val, device)
+    return evaluate(method, data.test, device) | {"val_accuracy": validation["accuracy"]}

@@ -1,0 +1,81 @@
+"""What is measured on a trained method: accuracy, likelihood, calibration, entropy."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdlab.data import Split
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """Return the torch device; "auto" takes CUDA, then MPS, then the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@torch.no_grad()
+def logits_of(method: nn.Module, x: Tensor, device: str = "auto", batch: int = 500) -> Tensor:
+    """Return the logits (N, C), on the CPU, of images `x` (N, C, H, W) in eval mode.
+
+    `method` has ``predict`` or is a plain network. It keeps the mode and the device it had, so that
+    it can be measured between two epochs of its training.
+    """
+    where, modes = pick_device(device), [(part, part.training) for part in method.modules()]
+    home = next(itertools.chain(method.parameters(), method.buffers()), torch.empty(0)).device
+    predict = getattr(method, "predict", method)
+    method.to(where).eval()
+    answers = [predict(part.to(where)).cpu() for part in x.split(batch)]
+    method.to(home)
+    for part, mode in modes:
+        part.training = mode
+    return torch.cat(answers)
+
+
+def evaluate(method: nn.Module, split: Split, device: str = "auto") -> dict[str, Any]:
+    """Measure `method` on the images of `split`; every one needs a label.
+
+    Returns:
+        accuracy (%), nll (nats an image), ece (%, 15 bins), entropy (nats, mean of the posterior),
+        correct (N,) booleans: which images were right, for the spread over test images.
+
+    Raises:
+        ValueError: an image has no label, or there is no image.
+    """
+    return scores(logits_of(method, split.x, device), split.y.cpu())
+
+
+def scores(z: Tensor, y: Tensor) -> dict[str, Any]:
+    """Measure logits `z` (N, C) against labels `y` (N,); see `evaluate`."""
+    if not len(y) or y.min() < 0:
+        raise ValueError(
+            f"{int((y < 0).sum())} of {len(y)} images have no label, expected a label for each and "
+            "at least one image; measure on data.val or data.test."
+        )
+    log_q = F.log_softmax(z.double(), dim=1)
+    q = log_q.exp()
+    confidence, guess = q.max(dim=1)
+    correct = guess == y
+    return {
+        "accuracy": 100 * correct.double().mean().item(),
+        "nll": F.nll_loss(log_q, y).item(),
+        "ece": calibration_error(confidence, correct),
+        "entropy": -(q * log_q).sum(dim=1).mean().item(),
+        "correct": correct.numpy(),
+    }
+
+
+def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+    """Return the expected calibration error in %: mean |confidence - accuracy| over equal bins.
+
+    Guo, Pleiss, Sun, Weinberger 2017, arXiv:1706.04599, equation 3.
+    """
+    place = (confidence * bins).long().clamp(max=bins - 1).numpy()
+    gap = np.bincount(place, (confidence - correct.double()).numpy(), minlength=bins)
+    return float(100 * np.abs(gap).sum() / len(confidence))

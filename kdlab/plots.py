@@ -1,0 +1,167 @@
+"""Figures: one look, intervals drawn, every picture with a text for those who cannot see it."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from kdlab.claims import interval
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+
+# Okabe and Ito's colour-blind-safe set. One method = one colour and one marker in every notebook.
+LOOKS: dict[str, tuple[str, str]] = {
+    "hard labels": ("#333333", "o"),
+    "KD": ("#0072B2", "s"),
+    "teacher": ("#D55E00", "*"),
+    "label smoothing": ("#009E73", "^"),
+    "control": ("#8C8C8C", "X"),
+}
+SPARE = [("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"), ("#7A5195", "<"), ("#8B6B3D", ">")]
+
+
+def look(name: str, place: int = 0) -> dict[str, Any]:
+    """Return colour and marker of a method: fixed for the known ones, else by `place`."""
+    colour, marker = LOOKS.get(name, SPARE[place % len(SPARE)])
+    return {"color": colour, "marker": marker}
+
+
+def figure(
+    rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None, **options: Any
+) -> tuple[Figure, Any]:
+    """Return (figure, axes) in the course's style, `size` in inches; like ``plt.subplots``."""
+    with plt.style.context(STYLE):
+        fig, axes = plt.subplots(rows, columns, figsize=size, **options)
+    plt.close(fig)  # shown by `show` alone, never a second time by the inline backend
+    return fig, axes
+
+
+def show(fig: Figure, alt: str) -> None:
+    """Display `fig` as a small PNG with the alternative text `alt`, and free it.
+
+    Raises:
+        ValueError: see `bundle`.
+    """
+    display(bundle(fig, alt), raw=True)
+
+
+def bundle(fig: Figure, alt: str) -> dict[str, str]:
+    """Return what a notebook keeps of `fig`, by MIME type, and free it.
+
+    Raises:
+        ValueError: `alt` is shorter than 20 characters: say what the picture shows.
+    """
+    if len(alt.strip()) < 20:
+        raise ValueError(f"alt is {alt!r}; say in a sentence what the picture shows.")
+    data = base64.b64encode(png(fig)).decode()
+    plt.close(fig)  # a figure made by pyplot itself would stay in memory
+    picture = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    return {"text/html": picture, "image/png": data, "text/plain": alt}
+
+
+def png(fig: Figure, colours: int = 128) -> bytes:
+    """Return `fig` as PNG with a palette of `colours`, a third of the size of full colour."""
+    full, small = io.BytesIO(), io.BytesIO()
+    with plt.style.context(STYLE):
+        fig.savefig(full, format="png")
+    Image.open(full).convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(
+        small, format="png", optimize=True
+    )
+    return small.getvalue()
+
+
+def table(frame: pd.DataFrame, caption: str, digits: int = 2) -> None:
+    """Display `frame` with `caption`, numbers rounded to `digits`, missing ones as a dash."""
+    styled = (
+        frame.style.format(precision=digits, na_rep="–")
+        .set_caption(caption)
+        .hide(axis="index")
+        .set_table_attributes('class="dataframe"')
+        .set_properties(**{"text-align": "left"})
+        .set_uuid("kdlab")
+    )
+    plain = frame.round(digits).to_string(index=False)
+    display({"text/html": styled.to_html(), "text/plain": plain}, raw=True)
+
+
+def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.DataFrame:
+    """Return one row per arm: each metric as "mean ± half-width of its 95 % interval", and n."""
+    rows = []
+    for name, group in runs.groupby(by, sort=False):
+        row: dict[str, Any] = {by: name, "n": len(group)}
+        for metric in metrics:
+            mean, low, high = interval(group[metric].to_numpy())
+            row[metric] = f"{mean:.2f} ± {(high - low) / 2:.2f}" if high == high else f"{mean:.2f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def dots(ax: Axes, runs: pd.DataFrame, metric: str, by: str = "arm", label: str = "") -> None:
+    """Draw one row per arm: every seed a faint dot, the mean a marker, its 95 % interval a bar."""
+    names = list(dict.fromkeys(runs[by]))
+    for place, name in enumerate(names):
+        x = runs.loc[runs[by] == name, metric].to_numpy(float)
+        mean, low, high = interval(x)
+        style = look(str(name), place)
+        ax.plot(x, np.full(len(x), place), ".", color=style["color"], alpha=0.35, markersize=5)
+        ax.plot([low, high], [place, place], color=style["color"], linewidth=3, alpha=0.8)
+        ax.plot(mean, place, linestyle="none", markersize=8, **style)
+        above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
+        ax.annotate(f"{mean:.1f}", (mean, place), (0, 8), **above)
+    ax.set_yticks(range(len(names)), [str(name) for name in names])
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_xlabel(label or metric)
+
+
+def band(
+    ax: Axes, runs: pd.DataFrame, x: str, y: str, name: str, place: int = 0, **options: Any
+) -> None:
+    """Draw the mean of `y` against `x` with the 95 % interval over seeds as a band."""
+    style = look(name, place) | options
+    found = [(value, *interval(group[y].to_numpy())) for value, group in runs.groupby(x)]
+    at, mean, low, high = np.array(found, dtype=float).T
+    ax.plot(at, mean, label=name, **style)
+    ax.fill_between(at, low, high, color=style["color"], alpha=0.15, linewidth=0)
+
+
+def heat(ax: Axes, frame: pd.DataFrame, digits: int = 2, best: str = "min") -> None:
+    """Draw `frame` as a map with the numbers written in; the best of each row is framed.
+
+    `best` is "min" or "max". A missing number is a dash.
+    """
+    grid = frame.to_numpy(float)
+    ax.imshow(grid, aspect="auto")
+    ax.grid(False)
+    ax.set_xticks(range(grid.shape[1]), [str(c) for c in frame.columns])
+    ax.set_yticks(range(grid.shape[0]), [str(i) for i in frame.index])
+    middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
+    for i, row in enumerate(grid):
+        for j, value in enumerate(row):
+            text = "–" if np.isnan(value) else f"{value:.{digits}f}"
+            ink = "white" if value < middle else "black"
+            ax.text(j, i, text, ha="center", va="center", color=ink)
+        if not np.isnan(row).all():
+            j = int(np.nanargmin(row) if best == "min" else np.nanargmax(row))
+            corner, size = (j - 0.48, i - 0.46), (0.96, 0.92)
+            ax.add_patch(plt.Rectangle(corner, *size, fill=False, ec="#D55E00", lw=3))
+    ax.set_xlabel(str(frame.columns.name or ""))
+    ax.set_ylabel(str(frame.index.name or ""))
+
+
+def picture(ax: Axes, image: Tensor, title: str = "") -> None:
+    """Draw one image (C, H, W) with values in [0, 1], grey where C is 1."""
+    grid = image.detach().cpu().numpy()
+    ax.imshow(grid[0] if len(grid) == 1 else grid.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+    ax.set_axis_off()
+    ax.set_title(title, loc="center", fontsize=10)

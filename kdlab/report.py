@@ -1,0 +1,80 @@
+"""The claims table that ends every notebook: for eyes, for screen readers and for the runner."""
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from IPython.display import display
+
+from kdlab.claims import Claim, judge
+
+MIME = "application/vnd.kdlab.claims+json"  # what `kdlab.notebooks` collects
+HEADS = ("claim", "paper", "here: mean [95 % interval], seeds", "verdict")
+CELL = "text-align: left; vertical-align: top; white-space: normal; max-width: 26em"
+
+
+def report(claims: Sequence[Claim], runs: pd.DataFrame, notebook: str) -> pd.DataFrame:
+    """Judge `claims` by the table `runs`, display the verdicts and return them.
+
+    The output carries an HTML table, the same as text, and the rows as JSON under `MIME`.
+
+    Args:
+        claims: at least one, each with its own id.
+        runs: what `kdlab.compare.compare` returned.
+        notebook: stem of the notebook, e.g. "00_kd".
+
+    Raises:
+        ValueError: no claims, or two with the same id.
+    """
+    ids = [claim.id for claim in claims]
+    if not ids or len(set(ids)) < len(ids):
+        raise ValueError(f"report got the claims {ids}; give at least one, each with its own id.")
+    judged = judge(claims, runs, notebook)
+    rows: list[dict[str, Any]] = [
+        {
+            str(k): None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in row.items()
+        }
+        for row in judged.to_dict(orient="records")  # JSON knows null, not NaN
+    ]
+    cells = [(row["claim"], row["paper"], found(row), row["verdict"]) for row in rows]
+    plain = "\n".join(f"{verdict}: {claim} Here {here}." for claim, _, here, verdict in cells)
+    content = {"text/html": as_html(cells, notebook), "text/plain": plain, MIME: rows}
+    display(content, raw=True)
+    return judged
+
+
+def found(row: dict[str, Any]) -> str:
+    """Return our number in words, e.g. "2.31 [1.62, 3.00] points, n = 5", or a dash.
+
+    Two decimals; one where the interval is wider than 10 or the mean is 100 or more.
+    """
+    mean, low, high = (row[key] for key in ("ours", "low", "high"))
+    if mean is None:
+        return "–"
+    known = low is not None and high is not None
+    digits = 1 if abs(mean) >= 100 or (known and high - low > 10) else 2
+    shown = f"{mean:z.{digits}f}"
+    if known:
+        shown += f" [{low:z.{digits}f}, {high:z.{digits}f}]"
+    return f"{shown} {row['unit']}".strip() + f", n = {row['n']}"
+
+
+def as_html(cells: Sequence[tuple[str, ...]], notebook: str) -> str:
+    """Return the table with a caption, and with headers that say which cells they speak for."""
+
+    def cell(tag: str, text: str, scope: str = "") -> str:
+        return f'<{tag}{scope} style="{CELL}">{html.escape(text)}</{tag}>'
+
+    head = "".join(cell("th", name, ' scope="col"') for name in HEADS)
+    body = "".join(
+        "<tr>" + cell("th", first, ' scope="row"') + "".join(cell("td", c) for c in rest) + "</tr>"
+        for first, *rest in cells
+    )
+    caption = html.escape(f"Claims of {notebook} and their verdicts")
+    return (
+        f'<table class="dataframe"><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )

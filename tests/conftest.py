@@ -1,0 +1,31 @@
+"""What all tests share: a cache of their own, one thread, a small data set, the devices."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from kdlab.data import Data, load
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One empty cache for the whole run: a teacher that two tests ask for is trained once."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def data() -> Data:
+    """mnist5k with 100 labels: 100 training rows, 2,400 unlabelled, 500 and 2,000 to measure on."""
+    return load("mnist5k", n_labelled=100)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """The CPU, and CUDA where there is one."""
+    return request.param

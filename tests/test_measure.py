@@ -1,0 +1,223 @@
+"""Accuracy, likelihood, calibration and entropy against slow loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kdlab.data import Data, Split
+from kdlab.measure import calibration_error, evaluate, logits_of, pick_device, scores
+from kdlab.methods.kd import CE
+from kdlab.models import build
+from tests import oracles
+from tests.mutants import assert_caught
+
+
+def case(n: int, c: int, scale: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Return logits (n, c), float32, and labels that the largest logit hits now and then."""
+    gen = torch.Generator().manual_seed(n * c)
+    z = scale * torch.randn(n, c, generator=gen)
+    y = torch.where(
+        torch.rand(n, generator=gen) < 0.6, z.argmax(dim=1), torch.randint(c, (n,), generator=gen)
+    )
+    return z, y
+
+
+def check_the_slow_loops(n: int = 200, c: int = 10, scale: float = 2.0) -> None:
+    z, y = case(n, c, scale)
+    q = [oracles.softmax(row) for row in oracles.rows(z)]
+    top = [max(row) for row in q]
+    right = [row.index(max(row)) == label for row, label in zip(q, y.tolist(), strict=True)]
+    found = scores(z, y)
+    assert found["accuracy"] == pytest.approx(100 * sum(right) / n)
+    assert found["correct"].tolist() == right
+    assert found["nll"] == pytest.approx(oracles.hard_loss(z, y.tolist()), rel=1e-9, abs=1e-12)
+    assert found["entropy"] == pytest.approx(
+        math.fsum(oracles.entropy(row) for row in q) / n, rel=1e-9, abs=1e-12
+    )
+    assert found["ece"] == pytest.approx(oracles.calibration_error(top, right), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "c"), [(1, 2), (7, 3), (200, 10), (300, 100), (5, 1)])
+@pytest.mark.parametrize("scale", [0.1, 2.0, 50.0])
+def test_all_scores_equal_the_slow_loops(n: int, c: int, scale: float):
+    check_the_slow_loops(n, c, scale)
+
+
+def test_a_perfect_and_sure_student():
+    y = torch.arange(10)
+    found = scores(1e3 * nn.functional.one_hot(y).float(), y)
+    assert (found["accuracy"], found["nll"], found["ece"]) == (100, 0, 0)
+    assert found["entropy"] == pytest.approx(0, abs=1e-12)
+    assert found["correct"].all()
+
+
+def test_the_worst_student_is_sure_and_wrong():
+    y = torch.arange(10)
+    found = scores(1e3 * nn.functional.one_hot((y + 1) % 10).float(), y)
+    assert (found["accuracy"], found["nll"], found["ece"]) == (0, 1000, 100)
+    assert not found["correct"].any()
+
+
+def test_a_student_that_knows_nothing_is_calibrated_when_it_says_so():
+    y = torch.arange(10)
+    found = scores(torch.zeros(10, 10), y)
+    assert found["accuracy"] == 10  # it guesses class 0
+    assert found["nll"] == pytest.approx(math.log(10))
+    assert found["entropy"] == pytest.approx(math.log(10))
+    assert found["ece"] == pytest.approx(0, abs=1e-9)
+
+
+def test_calibration_by_hand():
+    """Two bins of two: |0.5 - 0.95| and |1 - 0.65|, half of the images in each: 40 %."""
+    confidence = torch.tensor([0.94, 0.96, 0.64, 0.66], dtype=torch.float64)
+    correct = torch.tensor([True, False, True, True])
+    assert calibration_error(confidence, correct, bins=10) == pytest.approx(40)
+    # One bin forgives what the bins do not: |0.75 - 0.8|.
+    assert calibration_error(confidence, correct, bins=1) == pytest.approx(5)
+
+
+def test_every_share_falls_into_one_bin():
+    """With a thousand shares, 0 and 1 among them, and none correct, the error is their mean."""
+    confidence = torch.linspace(0, 1, 1000, dtype=torch.float64)
+    wrong = torch.zeros(1000, dtype=torch.bool)
+    for bins in (1, 7, 15):
+        assert calibration_error(confidence, wrong, bins) == pytest.approx(50)
+
+
+def test_scores_are_computed_in_double_precision():
+    """1 - q is 2e-9 here, less than float32 can tell from 0."""
+    found = scores(torch.tensor([[20.0, 0.0]]), torch.tensor([0]))
+    assert found["nll"] == pytest.approx(math.log1p(math.exp(-20)), rel=1e-6)
+
+
+def test_plain_numbers_come_back():
+    found = scores(*case(20, 3))
+    assert [type(found[name]) for name in ("accuracy", "nll", "ece", "entropy")] == [float] * 4
+    assert isinstance(found["correct"], np.ndarray)
+    assert found["correct"].dtype == bool
+    assert found["correct"].shape == (20,)
+
+
+@pytest.mark.parametrize(
+    ("y", "told"), [([0, -1, 2, -1], "2 of 4 images have no label"), ([], "0 of 0 images")]
+)
+def test_images_without_a_label_cannot_be_measured(y: list[int], told: str):
+    with pytest.raises(ValueError, match=f"{told}.*measure on data.val or data.test"):
+        scores(torch.zeros(len(y), 3), torch.tensor(y, dtype=torch.long))
+
+
+# --- networks -----------------------------------------------------------------------------------
+
+NEAR = {"cpu": 1e-5, "cuda": 0.02}  # convolutions on CUDA round to TF32
+
+
+class Doubled(nn.Module):
+    """A method whose prediction is not its forward pass."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def predict(self, x: Tensor) -> Tensor:
+        return 2 * self.net(x)
+
+
+def test_logits_come_in_order_and_in_eval_mode_whatever_the_batch(data: Data, device: str):
+    net, near = build("cnn4", 10, seed=0), NEAR[device]
+    with torch.no_grad():
+        expected = net.eval()(data.val.x)
+    for batch in (1000, 500, 64):
+        found = logits_of(net.train(), data.val.x, device, batch=batch)
+        assert found.device.type == "cpu"
+        assert not found.requires_grad
+        torch.testing.assert_close(found, expected, rtol=near, atol=near)
+        torch.testing.assert_close(
+            logits_of(Doubled(net), data.val.x, device), 2 * expected, rtol=near, atol=near
+        )
+
+
+def test_evaluate_is_the_scores_of_the_logits(data: Data, device: str):
+    method = CE(build("cnn4", 10, seed=0))
+    found = evaluate(method, data.val, device)
+    expected = scores(logits_of(method, data.val.x, device), data.val.y)
+    assert found.pop("correct").tolist() == expected.pop("correct").tolist()
+    assert found == pytest.approx(expected, rel=NEAR[device])
+    on_device = Split(*(part.to(device) for part in data.val))
+    assert evaluate(method, on_device, device)["nll"] == pytest.approx(
+        expected["nll"], rel=NEAR[device]
+    )
+
+
+def test_the_mode_of_every_part_and_the_statistics_are_restored(data: Data, device: str):
+    method = CE(build("cnn4", 10, seed=0))
+    for training in (True, False):
+        method.train(training)
+        next(part for part in method.modules() if isinstance(part, nn.BatchNorm2d)).eval()
+        modes = [part.training for part in method.modules()]
+        state = {name: value.clone() for name, value in method.state_dict().items()}
+        evaluate(method, data.val, device)
+        assert [part.training for part in method.modules()] == modes
+        after = method.state_dict()
+        assert all(torch.equal(after[name], state[name]) for name in state)
+
+
+def test_the_method_stays_on_its_device(data: Data, device: str):
+    """A callback may measure on another device than the one that trains."""
+    method = CE(build("cnn4", 10, seed=0)).to(device)
+    for where in ("cpu", "auto"):
+        evaluate(method, data.val, where)
+        assert {value.device.type for value in method.state_dict().values()} == {device}
+
+
+def test_measuring_draws_no_random_number(data: Data):
+    before = torch.get_rng_state()
+    evaluate(CE(build("cnn4", 10, seed=0)), data.val)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_device_is_taken_by_its_name_or_the_best_there_is(monkeypatch: pytest.MonkeyPatch):
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    for cuda, mps, best in ((1, 1, "cuda"), (1, 0, "cuda"), (0, 1, "mps"), (0, 0, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda found=cuda: bool(found))
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda found=mps: bool(found))
+        assert pick_device().type == best
+
+
+# --- mutants ------------------------------------------------------------------------------------
+
+MUTANTS = {
+    "accuracy as a share": (scores, "100 * correct", "1 * correct"),
+    "entropy without its sign": (scores, "-(q * log_q)", "(q * log_q)"),
+    "entropy averaged over classes": (scores, ".sum(dim=1).mean()", ".mean()"),
+    "likelihood of the guess": (scores, "F.nll_loss(log_q, y)", "F.nll_loss(log_q, guess)"),
+    "confidence of the label": (
+        scores,
+        "calibration_error(confidence, correct)",
+        "calibration_error(q.gather(1, y[:, None])[:, 0], correct)",
+    ),
+    "bins not weighted": (calibration_error, "/ len(confidence)", "/ bins"),
+    "gaps cancel between bins": (calibration_error, "np.abs(gap).sum()", "np.abs(gap.sum())"),
+    "ten bins": (calibration_error, "confidence * bins", "confidence * 10"),
+    "gaps within a bin do not cancel": (
+        calibration_error,
+        "(confidence - correct.double()).numpy()",
+        "(confidence - correct.double()).abs().numpy()",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_wrong_score_is_caught(name: str):
+    assert_caught(*MUTANTS[name], by=[check_the_slow_loops])
+
+
+def test_training_mode_while_measuring_is_caught(data: Data):
+    def check() -> None:
+        test_the_mode_of_every_part_and_the_statistics_are_restored(data, "cpu")
+
+    assert_caught(logits_of, "method.to(where).eval()", "method.to(where).train()", by=[check])
+    assert_caught(logits_of, "part.training = mode", "part.training = True", by=[check])
