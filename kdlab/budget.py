@@ -6,6 +6,8 @@ from kdlab.data import Data, load
 from kdlab.recipe import Recipe
 from kdlab.teachers import TEACHER
 
+STUDENT = Recipe()
+WHOLE = replace(TEACHER, epochs=8)
 BENCHMARK = Recipe(  # CIFAR-100, as the public benchmark of Tian, Krishnan, Isola 2020 trains
     epochs=240, batch=64, lr=0.05, schedule="steps", drops=(0.625, 0.75, 0.875), shift=4, flip=True
 )
@@ -19,6 +21,7 @@ class Budget:
         seeds: of the arms that carry a claim about accuracy.
         sweep: seeds of each point of a sweep.
         steps: updates of a student; None: what `student_recipe` says.
+        whole_recipe: of a teacher on the labels of the whole pool, which needs fewer epochs.
         dataset: for ``dataset = "auto"``.
         n_labelled: labelled images; None: the data set's default.
     """
@@ -34,7 +37,8 @@ class Budget:
     small_net: str = "cnn2"
     large_net: str = "cnn8"
     teacher_recipe: Recipe = TEACHER
-    student_recipe: Recipe = Recipe()
+    whole_recipe: Recipe = WHOLE
+    student_recipe: Recipe = STUDENT
 
     @property
     def recipe(self) -> Recipe:
@@ -55,6 +59,7 @@ BUDGETS = {
         steps=20,
         teacher_net="cnn8",
         teacher_recipe=replace(TEACHER, steps=40),
+        whole_recipe=replace(TEACHER, steps=80),
     ),
     "lesson": Budget("lesson"),
     "full": Budget(
@@ -67,6 +72,7 @@ BUDGETS = {
         small_net="resnet8",
         large_net="wrn_16_2",
         teacher_recipe=BENCHMARK,
+        whole_recipe=BENCHMARK,
         student_recipe=BENCHMARK,
     ),
 }

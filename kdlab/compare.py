@@ -11,27 +11,21 @@ Each finished run is a file named after a fingerprint of the arm: its code, the 
 it refers to, the seed. Change a loss and its arms train again; add a seed and only that one trains.
 """
 
-import io
-import json
 import traceback
-import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import joblib
-import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
-from kdlab.cache import cache_dir, write_atomic
+from kdlab.cache import cache_dir
 from kdlab.fingerprint import fingerprint
 from kdlab.measure import pick_device
 from kdlab.progress import bar
+from kdlab.store import read_row, write_row
 
-SCALARS = ".scalars"  # the array that holds what is no array, as JSON
 Arm = Callable[[int], Mapping[str, Any]]
 
 
@@ -143,39 +137,3 @@ def full_row(head: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
             "in the table; call what it measured something else."
         )
     return head | row
-
-
-def write_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Keep `row` at `path`: scalars as JSON, arrays and tensors as arrays, nothing pickled."""
-    if not isinstance(row, Mapping):
-        raise TypeError(f"an arm returned {type(row).__name__}; return a dict of what it measured.")
-    plain = {k: v.detach().cpu().numpy() if isinstance(v, Tensor) else v for k, v in row.items()}
-    arrays: dict[str, Any] = {
-        k: v for k, v in plain.items() if isinstance(v, np.ndarray) and v.ndim
-    }
-    if mixed := [k for k, v in arrays.items() if v.dtype.hasobject]:
-        raise TypeError(f"an arm returned arrays of Python objects, {mixed}; return numbers.")
-    scalars = {
-        k: v.item() if isinstance(v, np.generic | np.ndarray) else v
-        for k, v in plain.items()
-        if k not in arrays
-    }
-    arrays[SCALARS] = np.array(json.dumps(scalars))
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomic(path, buffer.getvalue())
-
-
-def read_row(path: Path) -> dict[str, Any] | None:
-    """Return what `write_row` kept at `path`; None where nothing is, or, with a warning, damage."""
-    if not path.exists():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            scalars = json.loads(str(file[SCALARS]))
-            return scalars | {name: file[name] for name in file.files if name != SCALARS}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        warnings.warn(
-            f"the stored run {path.name} is damaged ({error}); it is run again.", stacklevel=3
-        )
-        return None

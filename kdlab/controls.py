@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def permuted(z: Tensor, source: torch.Generator) -> Tensor:
-    """Deal each row's wrong-class logits to other wrong classes, each row in its own random order.
+    """Deal each row's wrong-class logits to other wrong classes, each row in its own order.
 
-    The most likely class, its probability and the entropy stay. Which wrong class is likely is lost.
+    The most likely class, its probability and the entropy stay. Which wrong class is close is lost.
     """
     top = z.argmax(dim=1, keepdim=True)
     places = torch.arange(z.shape[1]).expand_as(z).clone().scatter_(1, top, z.shape[1])
@@ -22,11 +22,3 @@ def permuted(z: Tensor, source: torch.Generator) -> Tensor:
 def without_class(z: Tensor, c: int) -> Tensor:
     """Give class `c` no probability; the others are renormalised by the softmax."""
     return z.clone().index_fill_(1, torch.tensor([c]), -1e4)
-
-
-def class_means(z: Tensor, y: Tensor) -> Tensor:
-    """Replace each row by the mean of the rows with its label `y` (M,): nothing is left per image."""
-    means = torch.zeros(int(y.max()) + 1, z.shape[1]).index_reduce_(
-        0, y, z, "mean", include_self=False
-    )
-    return means[y]

@@ -91,7 +91,7 @@ def execute(nb: notebooks.Notebook, folder: Path) -> notebooks.Notebook:
     """
     import nbclient
 
-    options: dict[str, Any] = {"store_widget_state": False, "record_timing": False}
+    options: dict[str, Any] = {"store_widget_state": True, "record_timing": False}
     where = {"metadata": {"path": str(folder.resolve())}}
     client = nbclient.NotebookClient(
         nb, kernel_name="python3", resources=where, coalesce_streams=True, **options

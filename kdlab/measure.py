@@ -1,6 +1,7 @@
 """What is measured on a trained method: accuracy, likelihood, calibration, entropy."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdlab.data import Split
+from kdlab.models import tap
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -20,18 +22,33 @@ def pick_device(device: str = "auto") -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-@torch.no_grad()
 def logits_of(method: nn.Module, x: Tensor, device: str = "auto", batch: int = 500) -> Tensor:
     """Return the logits (N, C), on the CPU, of images `x` (N, C, H, W) in eval mode.
 
     `method` has ``predict`` or is a plain network. It keeps the mode and the device it had, so that
     it can be measured between two epochs of its training.
     """
+    return _in_parts(method, getattr(method, "predict", method), x, device, batch)
+
+
+def features_of(
+    net: nn.Module, x: Tensor, name: str, device: str = "auto", batch: int = 500
+) -> Tensor:
+    """Return the features (N, ...), on the CPU, of the tap `name` of a network; see `logits_of`.
+
+    Raises ValueError where `net` has no such tap.
+    """
+    return _in_parts(net, lambda part: tap(net, part, name)[1][name], x, device, batch)
+
+
+@torch.no_grad()
+def _in_parts(
+    method: nn.Module, ask: Callable[[Tensor], Tensor], x: Tensor, device: str, batch: int
+) -> Tensor:
     where, modes = pick_device(device), [(part, part.training) for part in method.modules()]
     home = next(itertools.chain(method.parameters(), method.buffers()), torch.empty(0)).device
-    predict = getattr(method, "predict", method)
     method.to(where).eval()
-    answers = [predict(part.to(where)).cpu() for part in x.split(batch)]
+    answers = [ask(part.to(where)).cpu() for part in x.split(batch)]
     method.to(home)
     for part, mode in modes:
         part.training = mode

@@ -73,7 +73,7 @@ def build(name: str, n_classes: int, in_shape: Shape = (1, 28, 28), *, seed: int
             raise ValueError(f"{need}, but they are {given}: enlarge them or take an MLP.")
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(stream(seed, "init", name))
-            body, features = family(tuple(in_shape), *match.groups())
+            body, features = family((*in_shape,), *match.groups())
             return nn.Sequential(OrderedDict(body, linear=nn.Linear(features, n_classes)))
     near = difflib.get_close_matches(name.lower(), EXAMPLES, n=1, cutoff=0.5)
     raise ValueError(
@@ -177,9 +177,10 @@ def _resnet(in_shape: Shape, depth: str, wide: str | None) -> Body:
 
 
 def _wrn(in_shape: Shape, depth: str, factor: str) -> Body:
-    widths = (16, *(int(factor) * width for width in (16, 32, 64)))
+    k = int(factor)
+    widths = (16, 16 * k, 32 * k, 64 * k)
     stages = _stages(PreActivation, widths, depth, 4)
-    pool = nn.Sequential(nn.BatchNorm2d(widths[3]), nn.ReLU(), *_pool())
+    pool = nn.Sequential(nn.BatchNorm2d(widths[3]), nn.ReLU(), *_pool().children())
     return _he({"stem": _conv(in_shape[0], 16), **stages, "pool": pool}), widths[3]
 
 
@@ -203,10 +204,9 @@ def taps(model: nn.Module) -> list[str]:
 def tap(model: nn.Module, x: Tensor, names: str | Iterable[str]) -> tuple[Tensor, Features]:
     """Run `model` on `x` (B, C, H, W); return its logits (B, n_classes) and the named features.
 
-    Any dotted submodule name will do (``"block2.0.conv1"``); the features are in the order asked
-    for, with their gradient. A submodule that runs twice gives its last output. The hooks are
-    gone afterwards, also when the forward pass fails. Raises ValueError for an unknown name, and
-    for a submodule that this forward pass does not run.
+    Any dotted submodule name will do (``"block2.0.conv1"``). Features keep their gradient and the
+    order asked for; a submodule that runs twice gives its last output. The hooks are gone
+    afterwards, also after an error. Raises ValueError for an unknown name or one that never runs.
     """
     names = [names] if isinstance(names, str) else list(names)
     modules = dict(model.named_modules(remove_duplicate=False))

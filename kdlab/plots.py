@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,12 @@ SPARE = [("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"), ("#7A5195", "<"),
 
 
 def look(name: str, place: int = 0) -> dict[str, Any]:
-    """Return colour and marker of a method: fixed for the known ones, else by `place`."""
-    colour, marker = LOOKS.get(name, SPARE[place % len(SPARE)])
+    """Return colour and marker of a method: fixed for the known ones, else by `place`.
+
+    A name that begins with a known one looks like it: "hard labels, 3 %" is "hard labels".
+    """
+    known = max((key for key in LOOKS if name.startswith(key)), key=len, default=None)
+    colour, marker = LOOKS[known] if known else SPARE[place % len(SPARE)]
     return {"color": colour, "marker": marker}
 
 
@@ -79,32 +82,6 @@ def png(fig: Figure, colours: int = 128) -> bytes:
         small, format="png", optimize=True
     )
     return small.getvalue()
-
-
-def table(frame: pd.DataFrame, caption: str, digits: int = 2) -> None:
-    """Display `frame` with `caption`, numbers rounded to `digits`, missing ones as a dash."""
-    styled = (
-        frame.style.format(precision=digits, na_rep="–")
-        .set_caption(caption)
-        .hide(axis="index")
-        .set_table_attributes('class="dataframe"')
-        .set_properties(**{"text-align": "left"})
-        .set_uuid("kdlab")
-    )
-    plain = frame.round(digits).to_string(index=False)
-    display({"text/html": styled.to_html(), "text/plain": plain}, raw=True)
-
-
-def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.DataFrame:
-    """Return one row per arm: each metric as "mean ± half-width of its 95 % interval", and n."""
-    rows = []
-    for name, group in runs.groupby(by, sort=False):
-        row: dict[str, Any] = {by: name, "n": len(group)}
-        for metric in metrics:
-            mean, low, high = interval(group[metric].to_numpy())
-            row[metric] = f"{mean:.2f} ± {(high - low) / 2:.2f}" if high == high else f"{mean:.2f}"
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def dots(ax: Axes, runs: pd.DataFrame, metric: str, by: str = "arm", label: str = "") -> None:

@@ -1,5 +1,6 @@
 """The claims table that ends every notebook: for eyes, for screen readers and for the runner."""
 
+import hashlib
 import html
 import math
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import display
 
-from kdlab.claims import Claim, judge
+from kdlab.claims import Claim, interval, judge
 
 MIME = "application/vnd.kdlab.claims+json"  # what `kdlab.notebooks` collects
 HEADS = ("claim", "paper", "here: mean [95 % interval], seeds", "verdict")
@@ -78,3 +79,47 @@ def as_html(cells: Sequence[tuple[str, ...]], notebook: str) -> str:
         f'<table class="dataframe"><caption>{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def table(frame: pd.DataFrame, caption: str, digits: int = 2) -> None:
+    """Display `frame` with `caption`, numbers rounded to `digits`, missing ones as a dash."""
+    styled = (
+        frame.style.format(precision=digits, na_rep="–")
+        .set_caption(caption)
+        .hide(axis="index")
+        .set_table_attributes('class="dataframe"')
+        .set_properties(**{"text-align": "left"})
+        .set_uuid(hashlib.sha256(caption.encode()).hexdigest()[:8])  # the same in every run
+    )
+    plain = frame.round(digits).to_string(index=False)
+    display({"text/html": styled.to_html(), "text/plain": plain}, raw=True)
+
+
+def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.DataFrame:
+    """Return one row per arm: each metric as "mean ± half-width of its 95 % interval", and n."""
+    rows = []
+    for name, group in runs.groupby(by, sort=False):
+        row: dict[str, Any] = {by: name, "n": len(group)}
+        for metric in metrics:
+            mean, low, high = interval(group[metric].to_numpy())
+            row[metric] = f"{mean:.2f} ± {(high - low) / 2:.2f}" if high == high else f"{mean:.2f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def say(text: str) -> None:
+    """Display Markdown whose numbers come from variables, so that they cannot go stale."""
+    display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def gain(x: Sequence[float], unit: str = "points") -> str:
+    """Return differences over seeds in words: mean, 95 % interval, and where it lies.
+
+    >>> gain([1.0, 2.0, 3.0])
+    '**+2.00** points [-0.48, +4.48], n = 3: the interval includes 0'
+    """
+    mean, low, high = interval(x)
+    if low != low:
+        return f"**{mean:+.2f}** {unit}, n = {len(x)}: too few seeds for an interval"
+    where = "lies above" if low > 0 else "lies below" if high < 0 else "includes"
+    return f"**{mean:+.2f}** {unit} [{low:+.2f}, {high:+.2f}], n = {len(x)}: the interval {where} 0"

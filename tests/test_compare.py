@@ -119,8 +119,9 @@ def test_what_an_arm_measures_comes_back_as_it_was(tmp_path: Path) -> None:
         expected = value.detach().numpy() if isinstance(value, torch.Tensor) else value
         for row in (first, again):
             np.testing.assert_array_equal(row[name], expected, err_msg=name)
-            if np.ndim(expected):
-                assert isinstance(expected, list) or row[name].dtype == expected.dtype
+            is_array = isinstance(expected, np.ndarray) and expected.ndim > 0
+            assert isinstance(row[name], np.ndarray) == is_array, name
+            assert not is_array or row[name].dtype == expected.dtype
 
 
 # --- what is kept
@@ -498,12 +499,13 @@ def test_runs_use_one_thread_and_leave_the_setting_as_it_was() -> None:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cluster(tmp_path: Path) -> Iterator[None]:
     """Connect to a Dask cluster of two processes on this machine."""
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    options |= {"dashboard_address": None, "local_directory": str(tmp_path / "dask")}
     with (
-        distributed.LocalCluster(**options, dashboard_address=None) as local,
+        distributed.LocalCluster(**options) as local,
         distributed.Client(local),
     ):
         yield

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-import kdlab.fingerprint
+import kdlab.fingerprint.origin
 from kdlab.fingerprint import fingerprint
 from kdlab.models import build
 
@@ -32,7 +32,7 @@ from kdlab import models
 
 T = 4.0
 ALPHA = {"hard": 0.1, "soft": 0.9}
-NAMES = {"a", "b", "c", "d"}
+_NAMES = {"a", "b", "c", "d"}
 fit = "a word that only looks like the method below"
 
 def unrelated(x):
@@ -55,7 +55,7 @@ class Method(nn.Module):
     def predict(self, x):
         return self.student(x)
     def forward(self, batch):
-        terms = {name: value for name, value in ALPHA.items() if name in NAMES or value}
+        terms = {name: value for name, value in ALPHA.items() if name in _NAMES or value}
         return {"soft": self.rate * loss(self.student(batch.x), batch.y)}
 
 class Colour(enum.Enum):
@@ -402,7 +402,7 @@ def test_kdlab_counts_by_the_text_of_everything_that_computes(tmp_path, monkeypa
     }
     (tmp_path / "lab").mkdir()
     kd = fresh(tmp_path, monkeypatch, "lab.methods.kd", **texts)
-    monkeypatch.setattr(kdlab.fingerprint, "PACKAGE", tmp_path / "lab")
+    monkeypatch.setattr(kdlab.fingerprint.origin, "PACKAGE", tmp_path / "lab")
     exec("def arm(seed):\n    return kd.kd_loss(seed)", space := {"kd": kd})
     space["direct"] = kd.kd_loss
 

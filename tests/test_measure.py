@@ -7,10 +7,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kdlab import measure
 from kdlab.data import Data, Split
-from kdlab.measure import calibration_error, evaluate, logits_of, pick_device, scores
+from kdlab.measure import (
+    calibration_error,
+    evaluate,
+    features_of,
+    logits_of,
+    pick_device,
+    scores,
+)
 from kdlab.methods.kd import CE
-from kdlab.models import build
+from kdlab.models import build, tap
 from tests import oracles
 from tests.mutants import assert_caught
 
@@ -219,5 +227,18 @@ def test_training_mode_while_measuring_is_caught(data: Data):
     def check() -> None:
         test_the_mode_of_every_part_and_the_statistics_are_restored(data, "cpu")
 
-    assert_caught(logits_of, "method.to(where).eval()", "method.to(where).train()", by=[check])
-    assert_caught(logits_of, "part.training = mode", "part.training = True", by=[check])
+    for old, new in [(".eval()", ".train()"), ("part.training = mode", "part.training = True")]:
+        assert_caught(measure._in_parts, old, new, by=[check])
+
+
+def test_features_are_those_of_the_tap_in_eval_mode(data: Data):
+    net, x = build("cnn2", 10, seed=0), data.val.x[:30]
+    expected = tap(net.eval(), x, "block2")[1]["block2"].detach()
+    statistics = net.block1[1].running_mean.clone()
+    for batch in (7, 500):
+        found = features_of(net.train(), x, "block2", "cpu", batch=batch)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        assert not found.requires_grad and net.training
+    assert torch.equal(net.block1[1].running_mean, statistics)
+    with pytest.raises(ValueError, match="no tap 'block9'"):
+        features_of(net, x, "block9")

@@ -1,6 +1,5 @@
 """The committed notebooks: they keep the rules, run at budget ci, and their exercises hold."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,7 @@ from tests.notebook_rules import RULES
 FOLDER = Path(__file__).parent.parent / "notebooks"
 PATHS = {path.stem: path for path in notebooks.find(FOLDER)}
 FEWEST_WRONG = 3
-
-
-def exercises() -> Iterator[tuple[str, str]]:
-    """Yield (notebook, exercise) for every check that the package offers."""
-    for stem, checks in EXERCISES.items():
-        yield from ((stem, name) for name in checks)
+CHECKS = [(stem, name) for stem, checks in EXERCISES.items() for name in checks]
 
 
 @pytest.mark.parametrize("stem", PATHS)
@@ -42,7 +36,7 @@ def test_its_exercises_have_a_check_and_a_solution_each(stem):
     assert set(exercise_texts.solutions(notebooks.read(PATHS[stem]))) == set(checks)
 
 
-@pytest.mark.parametrize(("stem", "name"), exercises())
+@pytest.mark.parametrize(("stem", "name"), CHECKS)
 def test_the_solution_is_right_and_fills_its_stub(stem, name):
     nb = notebooks.read(PATHS[stem])
     solution = exercise_texts.function(exercise_texts.solutions(nb)[name], name)
@@ -52,14 +46,14 @@ def test_the_solution_is_right_and_fills_its_stub(stem, name):
     assert verdict.state == "right", verdict.hint
 
 
-@pytest.mark.parametrize(("stem", "name"), exercises())
+@pytest.mark.parametrize(("stem", "name"), CHECKS)
 def test_the_stub_is_to_do(stem, name):
     nb = notebooks.read(PATHS[stem])
     stub = exercise_texts.define(nb, exercise_texts.stub(nb, name))
     assert EXERCISES[stem][name].check(stub).state == "to do"
 
 
-@pytest.mark.parametrize(("stem", "name"), exercises())
+@pytest.mark.parametrize(("stem", "name"), CHECKS)
 def test_wrong_answers_are_refused_with_a_hint(stem, name):
     exercise = EXERCISES[stem][name]
     assert len(exercise.wrong) >= FEWEST_WRONG

@@ -109,16 +109,6 @@ def test_a_typical_figure_is_small_and_keeps_its_colours(runs: pd.DataFrame) -> 
         assert np.abs(pixels - wanted).sum(axis=1).min() < 40, f"{colour} was lost in the palette"
 
 
-def test_table_rounds_marks_what_is_missing_and_escapes(shown: list[dict[str, Any]]) -> None:
-    frame = pd.DataFrame({"arm": ["KD", "hard"], "accuracy": [92.3456, np.nan], "n": [5, 3]})
-    plots.table(frame, "What was found", digits=1)
-    page, text = shown[0]["text/html"], shown[0]["text/plain"]
-    assert "<caption>What was found</caption>" in page
-    assert "92.3" in page and "92.35" not in page and "–" in page and "nan" not in page
-    assert "92.3" in text and "hard" in text
-    assert ">5<" in page  # a whole number stays one
-
-
 # --- looks
 
 
@@ -150,20 +140,6 @@ def test_a_known_method_looks_the_same_at_any_place() -> None:
 
 
 # --- summary, dots, band, heat, picture
-
-
-def test_summary_gives_mean_half_width_and_n(runs: pd.DataFrame) -> None:
-    found = plots.summary(runs, ["accuracy", "nll"])
-    assert list(found.arm) == list(dict.fromkeys(runs.arm))  # in the order of the runs
-    assert list(found.columns) == ["arm", "n", "accuracy", "nll"] and set(found.n) == {5}
-    mean, low, high = interval(runs.accuracy[5:10])
-    assert found.accuracy[1] == f"{mean:.2f} ± {high - mean:.2f}"
-    assert high - mean == pytest.approx(mean - low)
-
-
-def test_summary_of_one_seed_claims_no_interval(runs: pd.DataFrame) -> None:
-    found = plots.summary(runs[runs.seed == 0], ["nll"])
-    assert found.nll[0] == f"{runs.nll[0]:.2f}"
 
 
 def test_dots_draw_every_seed_the_mean_and_the_interval(runs: pd.DataFrame) -> None:

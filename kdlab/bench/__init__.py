@@ -3,10 +3,12 @@
 The teacher (cnn32) is trained, or taken from the cache, before the clock starts. Every way then
 trains the same student (cnn4) on the same stored images with the same loss, batch, epochs and
 learning rates. A run is the training alone, without imports and without the test. kdlab and the
-bare step compute on one thread; the loops with a loader have two loader processes and all cores.
+bare step compute on one thread. The loops with a loader have two loader processes, and compute on
+one thread or on all cores, whichever a short trial finds quicker for them.
 
-The comparison over seeds takes kdlab's whole `compare` on two processes, with new workers and
-nothing stored, and sets it against the other ways' runs of the same seeds one after another.
+The comparison over seeds takes kdlab's whole `compare` on two processes, with nothing stored, and
+sets it against the other ways' runs of the same seeds one after another. kdlab's time holds the
+start of its workers and their imports; the time with workers that run already stands beside it.
 """
 
 import argparse
@@ -42,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 def _bench(args: argparse.Namespace) -> int:
     from kdlab.bench.setting import prepare
     from kdlab.bench.summary import bars, markdown, record, summary, write_readme
-    from kdlab.bench.timing import comparison, interleaved
+    from kdlab.bench.timing import comparison, interleaved, quickest_threads
     from kdlab.bench.ways import WAYS, missing
     from kdlab.cache import write_atomic
     from kdlab.data import load
@@ -58,30 +60,30 @@ def _bench(args: argparse.Namespace) -> int:
     absent = missing()
     for name, reason in absent.items():
         print(f"skipped {name}: {reason}")
-    names = [name for name in WAYS if name not in absent]
-    print("warming up", flush=True)
-    interleaved(names, prepare(data.take(200), net, Recipe(epochs=1)), rounds=1)
+    trial = prepare(data, net, Recipe(epochs=1))
+    cores = {name: quickest_threads(name, trial) for name in WAYS if name not in absent}
 
-    compared = [comparison(setting, args.rounds)]
-    runs = interleaved(names, setting, args.rounds)
-    compared.append(comparison(setting, args.rounds))
-    seconds = [table.seconds.iloc[0] for table in compared]
-    print("comparison on two processes: " + ", ".join(f"{s:.1f} s" for s in seconds))
-
-    table = summary(runs, seconds, images=args.images * args.epochs)
-    found, caption = bars(table, args.rounds), _caption(args)
+    runs = interleaved(cores, setting, args.rounds)
+    new, warm = (comparison(setting, args.rounds, new).seconds.iloc[0] for new in (True, False))
+    table = summary(runs, new, images=args.images * args.epochs)
+    found, caption = bars(table, args.rounds), _caption(args, cores, warm)
     text = markdown(table, args.rounds, caption)
     print(f"\n{text}\n\n" + "\n".join(map(str, found)))
-    everything = record(runs, seconds, found, setting=caption)
+    everything = record(
+        runs, found, setting=caption, new_workers_seconds=new, warm_workers_seconds=warm
+    )
     write_atomic(args.json, json.dumps(everything, indent=1).encode())
     if args.write_readme:
         write_readme(args.readme, text)
     return int(any(bar.verdict == "FAIL" for bar in found))
 
 
-def _caption(args: argparse.Namespace) -> str:
+def _caption(args: argparse.Namespace, cores: dict[str, int], warm: float) -> str:
+    threads = ", ".join(f"{name} {n}" for name, n in cores.items())
     return (
         f"Medians of {args.rounds} interleaved runs: cnn32 teaches cnn4, {args.images:,} images, "
         f"{args.epochs} epochs, batch 50; {joblib.cpu_count()} cores, torch {torch.__version__}, "
-        f"Python {platform.python_version()}."
+        f"Python {platform.python_version()}. Threads beside the loader's processes: {threads}. "
+        f"{args.rounds} seeds: kdlab on two processes, their start included ({warm:.1f} s where "
+        "they run already), the others one run after another."
     )

@@ -70,7 +70,7 @@ def prepare(data: Data, teacher: nn.Module, recipe: Recipe, student: str = "cnn4
     optimiser = recipe.optimiser_of([torch.zeros(1, requires_grad=True)])
     schedule, rates = recipe.schedule_of(optimiser, recipe.total_steps(n)), []
     for _ in range(recipe.total_steps(n)):
-        rates.append(schedule.get_last_lr()[0])
+        rates.append(float(schedule.get_last_lr()[0]))
         optimiser.step()
         schedule.step()
     return Setting(data, teacher, recipe, student, Pictures(data), log_p, rates)

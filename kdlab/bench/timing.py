@@ -32,27 +32,40 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def single(name: str, s: Setting, seed: int) -> dict[str, str | int | float]:
-    """Distil once; return way, seed, seconds of the training and test accuracy (%)."""
-    way = WAYS[name]
-    with threads(joblib.cpu_count() if way.all_cores else 1):
+def single(name: str, s: Setting, seed: int, cores: int) -> dict[str, str | int | float]:
+    """Distil once with torch on `cores` threads; measure the time (s) and the accuracy (%)."""
+    with threads(cores):
         start = time.perf_counter()
-        student = way.distil(s, seed).student
+        student = WAYS[name].distil(s, seed).student
         seconds = time.perf_counter() - start
     accuracy = evaluate(student, s.data.test, "cpu")["accuracy"]
-    return {"way": name, "seed": seed, "seconds": seconds, "accuracy": accuracy}
+    return {"way": name, "seed": seed, "threads": cores, "seconds": seconds, "accuracy": accuracy}
 
 
-def interleaved(names: list[str], s: Setting, rounds: int) -> pd.DataFrame:
-    """Run all ways in turn, `rounds` times; the seed is the round, and each round starts elsewhere.
+def quickest_threads(name: str, s: Setting) -> int:
+    """Return 1 where the way runs on one thread, else what is quicker here: 1 or all cores.
 
-    So a machine that slows down in between slows all of them.
+    Two threads beside two loader processes can be slower than one, and much slower where another
+    program computes too. No way shall win because another one had the wrong number. Each number is
+    tried twice, which warms up as well.
     """
-    rows = []
+    choices = {1, joblib.cpu_count()} if WAYS[name].all_cores else {1}
+    times = {n: min(single(name, s, i, n)["seconds"] for i in (0, 1)) for n in sorted(choices)}
+    tried = ", ".join(f"{time:.2f} s on {n}" for n, time in times.items())
+    print(f"warm-up  {name:20} {tried}", flush=True)
+    return min(times, key=times.__getitem__)
+
+
+def interleaved(cores: dict[str, int], s: Setting, rounds: int) -> pd.DataFrame:
+    """Run all ways, {way: threads}, in turn, `rounds` times; the seed is the round.
+
+    Each round starts with another way. So a machine that slows down in between slows all of them.
+    """
+    rows, names = [], list(cores)
     for seed in range(rounds):
         first = seed % len(names)
         for name in names[first:] + names[:first]:
-            rows.append(single(name, s, seed))
+            rows.append(single(name, s, seed, cores[name]))
             row = rows[-1]
             print(
                 f"round {seed + 1}/{rounds}  {name:20} {row['seconds']:7.2f} s"
@@ -62,16 +75,18 @@ def interleaved(names: list[str], s: Setting, rounds: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def comparison(s: Setting, seeds: int) -> pd.DataFrame:
-    """Run `kdlab.compare.compare` over `seeds` in two new processes, with nothing stored before.
+def comparison(s: Setting, seeds: int, new_workers: bool) -> pd.DataFrame:
+    """Run `kdlab.compare.compare` over `seeds` in two processes, with nothing stored before.
 
     Returns:
         A row a seed: way, seed, accuracy (%), and in each row the seconds of the whole. They hold
-        the start of the workers, the teacher's table, training, validation, test and storing.
+        the start of the workers where these are new, with all they import; the teacher's table,
+        training, validation, test and storing.
     """
     data, recipe, student = s.data, s.recipe, s.student
-    with empty_cache():
+    if new_workers:
         get_reusable_executor().shutdown(wait=True)
+    with empty_cache():
         start = time.perf_counter()
         teacher = Frozen(s.teacher, data)
 
@@ -81,7 +96,6 @@ def comparison(s: Setting, seeds: int) -> pd.DataFrame:
 
         table = compare({KDLAB: kd}, seeds, by=("way",), n_jobs=2, title="comparison")
         seconds = time.perf_counter() - start
-        get_reusable_executor().shutdown(wait=True)
     return table[["way", "seed", "accuracy"]].assign(seconds=seconds)
 
 

@@ -1,6 +1,6 @@
-"""Four ways to distil one student: the same first weights, batch size, loss and learning rates.
+"""Four ways to distil one student, with the same first weights, batch size, loss and rates.
 
-Each takes a `Setting` and a seed. None prints, validates or saves, whatever its origin does.
+None prints, validates or saves, whatever its origin does.
 """
 
 import copy
@@ -68,20 +68,19 @@ def with_torchdistill(s: Setting, seed: int) -> Outcome:
     from torchdistill.losses import high_level, mid_level  # noqa: F401 - they register the losses
 
     torch.manual_seed(seed)
-    student, teacher = s.new_student(seed), copy.deepcopy(s.teacher)
-    box = get_distillation_box(
-        teacher, student, {"train": s.pictures}, box_config(s), torch.device("cpu"), None, False, 1
-    )
-    losses = []
+    student, teacher, cpu = s.new_student(seed), copy.deepcopy(s.teacher), torch.device("cpu")
+    pictures = {"train": s.pictures}
+    box = get_distillation_box(teacher, student, pictures, box_config(s), cpu, None, False, 1)
+    losses, loader = [], box.train_data_loader
     for epoch in range(box.num_epochs):
         box.pre_epoch_process(epoch=epoch)
         running = 0.0
-        for x, y, extra in box.train_data_loader:
+        for x, y, extra in loader:
             loss = box.forward_process(x, y, extra)
             box.post_forward_process(loss=loss)
             running += loss.item()
         box.post_epoch_process()
-        losses.append(running / len(box.train_data_loader))
+        losses.append(running / len(loader))
     return Outcome(student, losses)
 
 
@@ -90,23 +89,19 @@ def box_config(s: Setting) -> dict[str, Any]:
     logits = {"student_module_path": ".", "student_module_io": "output"}
     logits |= {"teacher_module_path": ".", "teacher_module_io": "output"}
     kd = {"key": "KDLoss", "kwargs": logits | {"temperature": T, "alpha": 1 - ALPHA}}
+    terms = {"kd": {"criterion": kd, "weight": 1.0}}
     sgd = {"lr": s.recipe.lr, "momentum": s.recipe.momentum, "nesterov": s.recipe.momentum > 0}
+    sampler = {"class_or_func": RandomSampler}
+    loading = {"batch_size": s.recipe.batch, "num_workers": WORKERS}
     cycle = {"max_lr": s.recipe.lr, "total_steps": len(s.rates) + 1, "cycle_momentum": False}
     return {
         "num_epochs": s.recipe.epochs,
-        "train_data_loader": {
-            "dataset_id": "train",
-            "sampler": {"class_or_func": RandomSampler},
-            "kwargs": {"batch_size": s.recipe.batch, "num_workers": WORKERS},
-        },
+        "train_data_loader": {"dataset_id": "train", "sampler": sampler, "kwargs": loading},
         "teacher": {"forward_proc": "forward_batch_only", "requires_grad": False},
         "student": {"forward_proc": "forward_batch_only", "requires_grad": True},
         "optimizer": {"key": "SGD", "kwargs": sgd | {"weight_decay": s.recipe.weight_decay}},
         "scheduler": {"key": "OneCycleLR", "kwargs": cycle, "scheduling_step": 1},
-        "criterion": {
-            "key": "WeightedSumLoss",
-            "kwargs": {"sub_terms": {"kd": {"criterion": kd, "weight": 1.0}}},
-        },
+        "criterion": {"key": "WeightedSumLoss", "kwargs": {"sub_terms": terms}},
     }
 
 
@@ -133,7 +128,7 @@ def with_bare_step(s: Setting, seed: int) -> Outcome:
 
 
 class Way(NamedTuple):
-    """A way to distil, and whether it ordinarily runs on all cores or on one thread."""
+    """A way to distil, and whether it may compute on all cores or on one thread only."""
 
     distil: Callable[[Setting, int], Outcome]
     all_cores: bool

@@ -6,12 +6,12 @@ A notebook's file is named as its method, e.g. ``kdlab.exercises.kd``, and holds
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 STATES = ("to do", "right", "wrong")
 
 
-class Slip(Exception):
+class SlipError(Exception):
     """An answer is wrong; the message names the likely slip."""
 
 
@@ -31,7 +31,7 @@ class Exercise:
     """A function to write, its test, and answers that the test must refuse.
 
     Args:
-        test: takes the reader's function; raises `Slip` with a hint, or returns what was shown.
+        test: takes the reader's function; raises `SlipError`, or returns what it has shown.
         wrong: {what is wrong with it: function}, at least three.
     """
 
@@ -44,22 +44,22 @@ class Exercise:
             return Verdict("right", self.test(answer))
         except NotImplementedError:
             return Verdict("to do", "replace the line that raises NotImplementedError.")
-        except Slip as slip:
+        except SlipError as slip:
             return Verdict("wrong", str(slip))
         except Exception as error:  # the reader's code; its error is the hint
             return Verdict("wrong", f"your function raised {type(error).__name__}: {error}")
 
 
 def slip_unless(right: object, hint: str) -> None:
-    """Raise `Slip` with `hint` unless `right` is true."""
+    """Raise `SlipError` with `hint` unless `right` is true."""
     if not right:
-        raise Slip(hint)
+        raise SlipError(hint)
 
 
 class _ByNotebook(Mapping[str, Mapping[str, Exercise]]):
     """{notebook stem: {function name: exercise}}, each file imported when asked for."""
 
-    FILES = {"00_kd": "kd"}
+    FILES: ClassVar = {"00_kd": "kd"}
 
     def __getitem__(self, stem: str) -> Mapping[str, Exercise]:
         return importlib.import_module(f"{__name__}.{self.FILES[stem]}").EXERCISES

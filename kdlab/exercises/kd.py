@@ -1,6 +1,7 @@
 """Exercises of notebook 00, Hinton, Vinyals, Dean 2015."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -170,9 +171,9 @@ EXERCISES = {
     "kd_gradient": Exercise(
         test_gradient,
         {
-            "factor T squared": lambda *a: gradient(*a, power=2),
-            "no factor T": lambda *a: gradient(*a, power=0),
-            "teacher minus student": lambda *a: gradient(*a, sign=-1.0),
+            "factor T squared": partial(gradient, power=2),
+            "no factor T": partial(gradient, power=0),
+            "teacher minus student": partial(gradient, sign=-1.0),
             "not averaged": lambda *a: len(a[0]) * gradient(*a),
             "softmax over the batch": lambda z, v, y, T, alpha: gradient(z.T, v.T, y[:1], T, alpha),
         },

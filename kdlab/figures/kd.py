@@ -1,6 +1,6 @@
 """Figures of notebook 00, Hinton, Vinyals, Dean 2015."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from kdlab.data import Data
 from kdlab.plots import LOOKS, figure, picture
 
 TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["KD"][0]
@@ -32,15 +33,22 @@ def gradients(case: Case, stage: str, T: float, alpha: float) -> dict[str, Tenso
     """
     z = case.z_s[stage]
     hard = F.softmax(z, 0) - F.one_hot(torch.tensor(case.label), len(z))
-    soft = T * (F.softmax(z / T, 0) - F.softmax(case.z_t / T, 0))
+    soft = soft_gradient(z[None], case.z_t[None], T)[0]
     return {"hard": (1 - alpha) * hard, "soft": alpha * soft}
 
 
-def towards_logit_matching(case: Case, stage: str, T: float) -> float:
-    """Return the cosine between the soft gradient at T and its limit for T to infinity."""
-    soft = gradients(case, stage, T, alpha=1.0)["soft"]
-    gap = case.z_s[stage] - case.z_t
-    return F.cosine_similarity(soft, gap - gap.mean(), dim=0).item()
+def towards_matching(z_s: Tensor, z_t: Tensor, T: float) -> Tensor:
+    """Return the cosine (B,) between the soft gradient at T and its limit for T to infinity.
+
+    Hinton et al. 2015, section 2.1: the limit is the difference of the centred logits (B, C).
+    """
+    gap = z_s - z_t
+    return F.cosine_similarity(soft_gradient(z_s, z_t, T), gap - gap.mean(dim=1, keepdim=True))
+
+
+def soft_gradient(z_s: Tensor, z_t: Tensor, T: float) -> Tensor:
+    """Return the gradient (B, C) of each image's soft term T^2 KL at its student logits."""
+    return T * (F.softmax(z_s / T, dim=1) - F.softmax(z_t / T, dim=1))
 
 
 def explorer(
@@ -65,7 +73,8 @@ def explorer(
     axes[2].set(ylabel="step on the logit", title=f"Pull of the loss, alpha = {alpha:g}")
     axes[2].set_ylim(*_limits(total, *(part for _, part, _ in down)))
     axes[2].legend(loc="upper right", ncols=3, columnspacing=1, handlelength=1.2)
-    note = f"cosine to logit matching {towards_logit_matching(case, stage, T):.2f}"
+    cosine = towards_matching(case.z_s[stage][None], case.z_t[None], T).item()
+    note = f"cosine to logit matching {cosine:.2f}"
     axes[2].annotate(note, (0.98, 0.02), xycoords="axes fraction", ha="right")
     return fig
 
@@ -89,11 +98,8 @@ def _limits(*parts: Tensor) -> tuple[float, float]:
     return low - room, high + room
 
 
-def twin(
-    cases: Sequence[Case], classes: Sequence[str], digit: int, temperatures: Sequence[float]
-) -> Figure:
+def twin(case: Case, classes: Sequence[str], temperatures: Sequence[float]) -> Figure:
     """Draw the teacher's distribution for one image at several temperatures side by side."""
-    case = cases[digit]
     fig, axes = figure(1, len(temperatures) + 1, size=(10.5, 2.7))
     picture(axes[0], case.image, case.name)
     for ax, T in zip(axes[1:], temperatures, strict=True):
@@ -108,7 +114,7 @@ def twin(
 
 
 def ambiguous(z: Tensor, y: Tensor, classes: Sequence[str], count: int = 6) -> dict[str, int]:
-    """Return {"a 2 that looks like a 3": row, ...}: right answers with a strong second class.
+    """Return {"2, almost 3": row, ...}: right answers with a strong second class.
 
     Args:
         z: teacher logits (N, C).
@@ -125,25 +131,42 @@ def ambiguous(z: Tensor, y: Tensor, classes: Sequence[str], count: int = 6) -> d
         if label in seen:
             continue
         seen.add(label)
-        found[f"a {classes[label]} that looks like {classes[second]}"] = row
+        found[f"{classes[label]}, almost {classes[second]}"] = row
         if len(found) == count:
             break
     return found
 
 
-def gradient_check(cases: Sequence[Case], stage: str, temperatures: Sequence[float]) -> Figure:
-    """Draw the norm of the soft gradient, with and without T^2, and its cosine to the limit."""
+def cases(
+    data: Data, chosen: Mapping[str, int], z_t: Tensor, z_s: Mapping[str, Tensor]
+) -> list[Case]:
+    """Return the explorer's cases for test rows `chosen`, from logits (N, C) of all test images."""
+    return [
+        Case(
+            name,
+            data.images(data.test.x[row]),
+            int(data.test.y[row]),
+            z_t[row],
+            {stage: z[row] for stage, z in z_s.items()},
+        )
+        for name, row in chosen.items()
+    ]
+
+
+def gradient_check(z_s: Tensor, z_t: Tensor, temperatures: Sequence[float]) -> Figure:
+    """Draw the norm of the soft gradient, with and without T^2, and its cosine to the limit.
+
+    Means over the images of `z_s`, `z_t` (B, C).
+    """
     fig, (left, right) = figure(1, 2, size=(9.6, 3.4))
-    norms = np.array(
-        [[gradients(c, stage, T, 1.0)["soft"].norm().item() for T in temperatures] for c in cases]
-    ).mean(axis=0)
     at = np.array(temperatures)
+    norms = np.array([soft_gradient(z_s, z_t, T).norm(dim=1).mean().item() for T in temperatures])
     left.plot(at, norms, "s-", color=STUDENT, label="with $T^2$")
     left.plot(at, norms / at**2, "X--", color="#8C8C8C", label="without")
     left.set(xscale="log", yscale="log", xlabel="temperature T", ylabel="norm of the soft gradient")
     left.legend()
-    cosines = [[towards_logit_matching(c, stage, T) for T in temperatures] for c in cases]
-    right.plot(at, np.mean(cosines, axis=0), "o-", color="#009E73")
+    cosines = [towards_matching(z_s, z_t, T).mean().item() for T in temperatures]
+    right.plot(at, cosines, "o-", color="#009E73")
     right.set(
         xscale="log", xlabel="temperature T", ylabel="cosine to logit matching", ylim=(0, 1.03)
     )

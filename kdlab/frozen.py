@@ -1,0 +1,198 @@
+"""A frozen teacher: answers by the index of the image, with logits and with features of its taps.
+
+An answer for a stored image stands in a table and costs no forward pass. Feature tables may grow
+large, a map of (64, 16, 16) on 50,000 images takes 3 GB. A teacher keeps those that fit TABLE_BYTES
+together, in the order of its taps, and computes the others batch by batch.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdlab.data import Batch, Data
+from kdlab.measure import features_of, logits_of
+from kdlab.models import tap, taps
+
+PROBES = 32  # pixels an image is recognised by
+TABLE_BYTES = 256 * 2**20  # what the stored features of one teacher may take
+
+
+class Frozen:
+    """A network that no longer learns and answers a batch with its logits and its features.
+
+    It is no `nn.Module`: its weights stay out of the optimiser and out of ``state_dict``.
+
+    Args:
+        net: from images to logits (B, C). Frozen in place: eval mode, no gradients.
+        data: answers for its train and unlabelled images are stored, keyed by ``Batch.index``.
+            None stores nothing: every answer is a forward pass.
+        taps: places in `net`, see `kdlab.models.tap`, whose features it answers with.
+
+    Raises:
+        ValueError: `net` has no such tap; or, when asked, a stored image that has no stored answer,
+            another image than the one stored under this index, or a tap that was not named here.
+    """
+
+    def __init__(
+        self, net: nn.Module, data: Data | None = None, taps: str | Iterable[str] = ()
+    ) -> None:
+        self.net = net.eval().requires_grad_(False)
+        self.taps = check_taps(net, taps)
+        self.table: Tensor | None = None  # (M, C) logits by index; NaN where none is stored
+        self.probes: Tensor | None = None  # (M, PROBES) pixels of the image stored there
+        self.kept: dict[str, Tensor] = {}  # tap -> (M, ...) features by index, where they fit
+        if data is not None:
+            x = torch.cat([data.train.x, data.unlabelled.x])
+            index = torch.cat([data.train.index, data.unlabelled.index])
+            self.table = by_index(index, logits_of(net, x))
+            self.probes = by_index(index, probe(x))
+            self._keep(index, x)
+
+    def _keep(self, index: Tensor, x: Tensor) -> None:
+        room = TABLE_BYTES
+        for name in self.taps:
+            row = features_of(self.net, x[:1], name)
+            size = (int(index.max()) + 1) * row.numel() * row.element_size()
+            if size <= room:
+                room -= size
+                self.kept[name] = by_index(index, features_of(self.net, x, name))
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the logits (B, C) for `batch`, on its device."""
+        return self.answers(batch)[0]
+
+    def features(self, batch: Batch, name: str) -> Tensor:
+        """Return the features (B, ...) of the tap `name` for `batch`, on its device."""
+        return self.answers(batch, [name])[1][name]
+
+    @torch.no_grad()
+    def answers(self, batch: Batch, names: Iterable[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return logits and {tap: features} for `batch`: like `kdlab.models.tap`, but from tables.
+
+        What no table holds comes from one forward pass, whatever the number of taps.
+        """
+        names = list(names)
+        if unknown := [name for name in names if name not in self.taps]:
+            raise ValueError(
+                f"this teacher answers with {', '.join(self.taps) or 'no features'}, not with "
+                f"{unknown[0]!r}; name it when the teacher is built, Frozen(net, data, taps=[...])."
+            )
+        if self.table is None or not self._stored(batch):
+            return self._forward(batch.x, names)
+        found = {name: self.kept[name][batch.index] for name in names if name in self.kept}
+        if missing := [name for name in names if name not in found]:
+            found |= self._forward(batch.x, missing)[1]
+        return self.table[batch.index], {name: found[name] for name in names}
+
+    def _forward(self, x: Tensor, names: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        self.net.to(x.device)
+        if isinstance(self.net, Unanswerable):
+            self.net(x)
+        return tap(self.net, x, names)
+
+    def _stored(self, batch: Batch) -> bool:
+        """Tell whether `batch` is answered from tables, and bring these to its device."""
+        if not batch.stored or self.table is None or self.probes is None:
+            return False
+        if self.table.device != batch.x.device:
+            self.table, self.probes = self.table.to(batch.x.device), self.probes.to(batch.x.device)
+            self.kept = {name: table.to(batch.x.device) for name, table in self.kept.items()}
+        if not knows(self.probes, batch):
+            raise ValueError(
+                "the teacher has no stored answer for these images: its table was made from other "
+                "data; build it with Frozen(net, data) on the data that is trained on."
+            )
+        return True
+
+    def stored(self) -> Tensor:
+        """Return the stored logits (M, C), one row per image that has an answer."""
+        table, index = self._rows()
+        return table[index]
+
+    def mapped(
+        self, change: Callable[[Tensor, Tensor], Tensor], name: str | None = None
+    ) -> "Frozen":
+        """Return a teacher whose stored logits are ``change(z, index)``: a control, or an ablation.
+
+        `change` gets the stored logits (M, C) and their indices (M,) and returns logits (M, K).
+        With a tap's `name` it changes the stored features of that tap; all other answers stay. The
+        new teacher answers stored images only; for others it would need a network it does not have.
+        """
+        table, index = self._rows()
+        if name is not None and name not in self.kept:
+            have = ", ".join(self.kept) or "no features"
+            raise ValueError(f"this teacher stores {have}, not {name!r}; name it in taps=[...].")
+        other = Frozen(Unanswerable())
+        other.table, other.probes, other.kept = table, self.probes, dict(self.kept)
+        other.taps = tuple(self.kept)
+        if name is None:
+            other.table = by_index(index, change(table[index], index), len(table))
+        else:
+            changed = change(self.kept[name][index], index)
+            other.kept[name] = by_index(index, changed, len(table))
+        return other
+
+    def shuffled(self, source: torch.Generator) -> "Frozen":
+        """Return the control whose stored answers are dealt to other images at random.
+
+        Logits and features of an image stay together.
+        """
+        order = torch.randperm(len(self._rows()[1]), generator=source)
+        other = self
+        for name in (None, *self.kept):
+            other = other.mapped(lambda rows, _: rows[order.to(rows.device)], name)
+        return other
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        """Return the table of logits and the indices that have an answer."""
+        if self.table is None:
+            raise ValueError("this teacher stores no answers; build it with Frozen(net, data).")
+        return self.table, (~self.table.isnan().any(dim=1)).nonzero().flatten()
+
+    def __kdlab_fingerprint__(self) -> Any:
+        return self.net, self.table, self.probes, self.taps, self.kept
+
+
+class Unanswerable(nn.Module):
+    """Stands where a mapped teacher has no network."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refuse, with a sentence that says what to do."""
+        raise ValueError(
+            "this teacher's answers were changed by hand and exist for stored images only; "
+            "train without augmentation, or on a bank of views (data.with_views)."
+        )
+
+
+def check_taps(net: nn.Module, names: str | Iterable[str]) -> tuple[str, ...]:
+    """Return `names` as a tuple; refuse one that `net` does not have, before anything is run."""
+    names = (names,) if isinstance(names, str) else tuple(names)
+    known = {name for name, _ in net.named_modules(remove_duplicate=False) if name}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(
+            f"There is no tap {unknown[0]!r} in this {type(net).__name__}; it has "
+            f"{', '.join(taps(net))}, and every name in net.named_modules()."
+        )
+    return names
+
+
+def by_index(index: Tensor, rows: Tensor, size: int | None = None) -> Tensor:
+    """Return a table (M, ...) that holds `rows` (N, ...) at `index` (N,), NaN elsewhere."""
+    size = size or int(index.max()) + 1
+    return rows.new_full((size, *rows.shape[1:]), torch.nan).index_copy_(0, index, rows)
+
+
+def knows(probes: Tensor, batch: Batch) -> bool:
+    """Tell whether the images of `batch` are those that `probes` (M, PROBES) were taken from."""
+    if (batch.index >= len(probes)).any():
+        return False
+    return torch.equal(probes[batch.index], probe(batch.x))
+
+
+def probe(x: Tensor) -> Tensor:
+    """Return PROBES pixels (B, PROBES) of each image, spread over it, to recognise it by."""
+    flat = x.flatten(1)
+    places = torch.arange(PROBES, device=x.device) * (flat.shape[1] - 1) // (PROBES - 1)
+    return flat[:, places]
