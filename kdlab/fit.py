@@ -27,7 +27,10 @@ def fit(
     """Train what `method` owns on the rows of ``data.train``.
 
     Args:
-        method: ``method(batch)`` returns named, already weighted loss terms, to be minimised.
+        method: ``method(batch)`` returns named, already weighted loss terms, to be minimised in one
+            update. A method that needs several a batch has ``updates(batch)``, too: an iterator of
+            such terms, asked for the next after each update. An update moves those weights only
+            that its terms reach.
         data: its ``train`` rows; a label of -1 means that the row has none.
         recipe: steps, batch, learning rate, augmentation.
         seed: fixes the order of the data and the augmentation, not the initial weights.
@@ -51,18 +54,19 @@ def fit(
     steps = recipe.total_steps(len(train.y))
     optimiser = recipe.optimiser_of(weights)
     schedule = recipe.schedule_of(optimiser, steps)
+    updates = getattr(method, "updates", lambda batch: [method(batch)])
     rows, start = [], time.perf_counter()
     for epoch, epoch_batches in epochs(train, recipe, seed, data.black.to(where)):
         method.train()
         logs: dict[str, list[torch.Tensor]] = {}
         for batch in epoch_batches:
-            terms = method(batch)
-            optimiser.zero_grad(set_to_none=True)
-            sum(terms.values()).backward()
-            optimiser.step()
+            for terms in updates(batch):
+                optimiser.zero_grad(set_to_none=True)  # what gets no gradient stays as it is
+                sum(terms.values()).backward()
+                optimiser.step()
+                for name, term in terms.items():
+                    logs.setdefault(name, []).append(term.detach())
             schedule.step()
-            for name, term in terms.items():
-                logs.setdefault(name, []).append(term.detach())
         curves = {name: torch.stack(values) for name, values in logs.items()}
         check_finite(epoch, curves)
         row: dict[str, Any] = {"epoch": epoch, "lr": schedule.get_last_lr()[0]}
@@ -93,7 +97,7 @@ def epochs(
         jitter = generator(seed, "augment", epoch)
         for step in range(min(per_epoch, total - done)):
             rows = order[step * size : (step + 1) * size]
-            x = train.x[rows]
+            x = train.x.index_select(0, rows)
             if recipe.augments:
                 x = recipe.augment(x, jitter, fill)
             progress = (done + step) / total

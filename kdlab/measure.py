@@ -1,7 +1,7 @@
-"""What is measured on a trained method: accuracy, likelihood, calibration, entropy."""
+"""What is measured on trained networks: accuracy, likelihood, calibration, entropy, diversity."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def pick_device(device: str = "auto") -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def logits_of(method: nn.Module, x: Tensor, device: str = "auto", batch: int = 500) -> Tensor:
+def logits_of(method: nn.Module, x: Tensor, device: str = "auto", batch: int = 100) -> Tensor:
     """Return the logits (N, C), on the CPU, of images `x` (N, C, H, W) in eval mode.
 
     `method` has ``predict`` or is a plain network. It keeps the mode and the device it had, so that
@@ -32,7 +32,7 @@ def logits_of(method: nn.Module, x: Tensor, device: str = "auto", batch: int = 5
 
 
 def features_of(
-    net: nn.Module, x: Tensor, name: str, device: str = "auto", batch: int = 500
+    net: nn.Module, x: Tensor, name: str, device: str = "auto", batch: int = 100
 ) -> Tensor:
     """Return the features (N, ...), on the CPU, of the tap `name` of a network; see `logits_of`.
 
@@ -66,6 +66,41 @@ def evaluate(method: nn.Module, split: Split, device: str = "auto") -> dict[str,
         ValueError: an image has no label, or there is no image.
     """
     return scores(logits_of(method, split.x, device), split.y.cpu())
+
+
+def evaluate_members(
+    nets: Iterable[nn.Module], split: Split, device: str = "auto"
+) -> dict[str, Any]:
+    """Measure networks that were trained together: their mean member, and all of them as one.
+
+    Returns:
+        What `evaluate` says, each as the mean over members (so ``correct`` (N,) holds shares);
+        ``accuracies`` (K,), of each member (%); ``ensemble``, the accuracy of their mean posterior
+        (%); ``disagreement``, images on which two members decide differently (%, mean over pairs).
+    """
+    z = torch.stack([logits_of(net, split.x, device) for net in nets])
+    each = [scores(member, split.y.cpu()) for member in z]
+    row = {key: np.mean([member[key] for member in each], axis=0) for key in each[0]}
+    guesses = z.argmax(dim=2)
+    pairs = list(itertools.combinations(guesses, 2))
+    apart = [(a != b).double().mean().item() for a, b in pairs]
+    together = F.softmax(z.double(), dim=2).mean(dim=0).argmax(dim=1)
+    return row | {
+        "accuracies": np.array([member["accuracy"] for member in each]),
+        "ensemble": 100 * (together == split.y.cpu()).double().mean().item(),
+        "disagreement": 100 * float(np.mean(apart)) if pairs else 0.0,
+    }
+
+
+def cka(f: Tensor, g: Tensor) -> float:
+    """Return the linear CKA of features `f` (N, ...) and `g` (N, ...) of the same images, in [0, 1].
+
+    1: the same up to rotation and scale. Kornblith, Norouzi, Lee, Hinton 2019, arXiv:1905.00414,
+    section 3, equation (3) with the linear kernel.
+    """
+    f, g = (part.flatten(1).double() for part in (f, g))
+    f, g = f - f.mean(dim=0), g - g.mean(dim=0)
+    return ((f.T @ g).square().sum() / ((f.T @ f).norm() * (g.T @ g).norm())).item()
 
 
 def scores(z: Tensor, y: Tensor) -> dict[str, Any]:

@@ -43,9 +43,12 @@ def look(name: str, place: int = 0) -> dict[str, Any]:
 def figure(
     rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None, **options: Any
 ) -> tuple[Figure, Any]:
-    """Return (figure, axes) in the course's style, `size` in inches; like ``plt.subplots``."""
-    with plt.style.context(STYLE):
-        fig, axes = plt.subplots(rows, columns, figsize=size, **options)
+    """Return (figure, axes) in the course's style, `size` in inches; like ``plt.subplots``.
+
+    The style stays on: legends and images that are added later take it, too.
+    """
+    plt.style.use(STYLE)
+    fig, axes = plt.subplots(rows, columns, figsize=size, **options)
     plt.close(fig)  # shown by `show` alone, never a second time by the inline backend
     return fig, axes
 
@@ -76,15 +79,16 @@ def bundle(fig: Figure, alt: str) -> dict[str, str]:
 def png(fig: Figure, colours: int = 128) -> bytes:
     """Return `fig` as PNG with a palette of `colours`, a third of the size of full colour."""
     full, small = io.BytesIO(), io.BytesIO()
-    with plt.style.context(STYLE):
-        fig.savefig(full, format="png")
+    fig.savefig(full, format="png")
     Image.open(full).convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(
         small, format="png", optimize=True
     )
     return small.getvalue()
 
 
-def dots(ax: Axes, runs: pd.DataFrame, metric: str, by: str = "arm", label: str = "") -> None:
+def dots(
+    ax: Axes, runs: pd.DataFrame, metric: str, by: str = "arm", label: str = "", digits: int = 1
+) -> None:
     """Draw one row per arm: every seed a faint dot, the mean a marker, its 95 % interval a bar."""
     names = list(dict.fromkeys(runs[by]))
     for place, name in enumerate(names):
@@ -95,7 +99,7 @@ def dots(ax: Axes, runs: pd.DataFrame, metric: str, by: str = "arm", label: str 
         ax.plot([low, high], [place, place], color=style["color"], linewidth=3, alpha=0.8)
         ax.plot(mean, place, linestyle="none", markersize=8, **style)
         above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
-        ax.annotate(f"{mean:.1f}", (mean, place), (0, 8), **above)
+        ax.annotate(f"{mean:.{digits}f}", (mean, place), (0, 8), **above)
     ax.set_yticks(range(len(names)), [str(name) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel(label or metric)
@@ -115,18 +119,21 @@ def band(
 def heat(ax: Axes, frame: pd.DataFrame, digits: int = 2, best: str = "min") -> None:
     """Draw `frame` as a map with the numbers written in; the best of each row is framed.
 
-    `best` is "min" or "max". A missing number is a dash.
+    Colours compare within a row, from its lowest to its highest number. `best` is "min" or "max".
+    A missing number is a dash.
     """
     grid = frame.to_numpy(float)
-    ax.imshow(grid, aspect="auto")
+    ranks = frame.sub(frame.min(axis=1), axis=0)
+    shade = ranks.div(ranks.max(axis=1), axis=0).to_numpy(float)
+    ax.imshow(shade, aspect="auto", vmin=0, vmax=1)
     ax.grid(False)
-    ax.set_xticks(range(grid.shape[1]), [str(c) for c in frame.columns])
-    ax.set_yticks(range(grid.shape[0]), [str(i) for i in frame.index])
-    middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
+    for set_ticks, names in ((ax.set_xticks, frame.columns), (ax.set_yticks, frame.index)):
+        names = [f"{name:g}" if isinstance(name, float) else str(name) for name in names]
+        set_ticks(range(len(names)), names)
     for i, row in enumerate(grid):
         for j, value in enumerate(row):
             text = "–" if np.isnan(value) else f"{value:.{digits}f}"
-            ink = "white" if value < middle else "black"
+            ink = "white" if shade[i, j] < 0.5 else "black"
             ax.text(j, i, text, ha="center", va="center", color=ink)
         if not np.isnan(row).all():
             j = int(np.nanargmin(row) if best == "min" else np.nanargmax(row))

@@ -454,8 +454,9 @@ MUTANTS = {
     ),
     "augmentation changes the order": (
         epochs,
-        "            x = train.x[rows]\n",
-        "            x = train.x[rows]\n            order = order.roll(recipe.shift)\n",
+        "            x = train.x.index_select(0, rows)\n",
+        "            x = train.x.index_select(0, rows)\n"
+        "            order = order.roll(recipe.shift)\n",
         test_augmentation_does_not_reshuffle_the_data,
     ),
     "augmented images pass as stored": (

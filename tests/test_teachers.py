@@ -408,7 +408,8 @@ def test_snapshots_are_the_teacher_at_its_epochs(
 
 def test_a_snapshot_equals_a_training_looked_at_by_hand(data: Data, own_cache: Path) -> None:
     seen = {}
-    method = teachers.CE(build("cnn2", data.n_classes, data.in_shape, seed=0))
+    net = build("cnn2", data.n_classes, data.in_shape, seed=0)
+    method = teachers.CE(net.to(memory_format=torch.channels_last))
     look = [lambda epoch, m: seen.update({epoch: copy.deepcopy(m.student)})]
     fit(method, data, SHORT, seed=0, on_epoch=look)
     for epoch, frozen in snapshots(data, "cnn2", SHORT, at=(1, 2, 3)).items():

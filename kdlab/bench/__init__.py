@@ -42,8 +42,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _bench(args: argparse.Namespace) -> int:
+    from kdlab import readme
     from kdlab.bench.setting import prepare
-    from kdlab.bench.summary import bars, markdown, record, summary, write_readme
+    from kdlab.bench.summary import bars, markdown, record, summary
     from kdlab.bench.timing import comparison, interleaved, quickest_threads
     from kdlab.bench.ways import WAYS, missing
     from kdlab.cache import write_atomic
@@ -74,7 +75,7 @@ def _bench(args: argparse.Namespace) -> int:
     )
     write_atomic(args.json, json.dumps(everything, indent=1).encode())
     if args.write_readme:
-        write_readme(args.readme, text)
+        readme.write(args.readme, "bench", text)
     return int(any(bar.verdict == "FAIL" for bar in found))
 
 

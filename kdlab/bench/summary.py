@@ -1,13 +1,10 @@
 """What the times say: the bars, the README's table, the JSON file."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from kdlab.bench.ways import BARE, BOX, KDLAB, PLAIN
-
-MARKS = "<!-- bench:start -->", "<!-- bench:end -->"
 
 
 class Bar(NamedTuple):
@@ -87,20 +84,6 @@ def markdown(table: pd.DataFrame, seeds: int, caption: str) -> str:
             f"| {row.accuracy:.1f} % |"
         )
     return "\n".join([*lines, "", caption])
-
-
-def write_readme(path: Path, content: str) -> None:
-    """Put `content` between the marks of the file at `path`.
-
-    Raises:
-        ValueError: it does not have both marks in order.
-    """
-    start, end = MARKS
-    before, found_start, rest = path.read_text(encoding="utf-8").partition(start)
-    _, found_end, after = rest.partition(end)
-    if not (found_start and found_end):
-        raise ValueError(f"{path} lacks {start} and {end}; put these lines where the table goes.")
-    path.write_text(f"{before}{start}\n{content}\n{end}{after}", encoding="utf-8")
 
 
 def record(runs: pd.DataFrame, found: list[Bar], **facts: Any) -> dict[str, Any]:
