@@ -93,7 +93,7 @@ def evaluate_members(
 
 
 def cka(f: Tensor, g: Tensor) -> float:
-    """Return the linear CKA of features `f` (N, ...) and `g` (N, ...) of the same images, in [0, 1].
+    """Return the linear CKA, in [0, 1], of features `f` and `g` (N, ...) of the same images.
 
     1: the same up to rotation and scale. Kornblith, Norouzi, Lee, Hinton 2019, arXiv:1905.00414,
     section 3, equation (3) with the linear kernel.

@@ -1,9 +1,10 @@
 """Widgets: a pure ``draw(...) -> Figure`` behind at most four controls, that fails loudly."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
+import traitlets
 from matplotlib.figure import Figure
 
 from kdlab.plots import bundle, show
@@ -34,6 +35,52 @@ def choice(label: str, options: Sequence[Any], value: Any) -> widgets.Dropdown:
     )
 
 
+Places = tuple[tuple[float, float], ...]
+
+
+class Points(widgets.HBox):
+    """Several points in the plane as one control: choose a point, then move its x and its y.
+
+    It counts as three controls of a panel. `value`: the places of all points, one (x, y) each.
+
+    Args:
+        names: of the points, each with its place at the start.
+        grid: the numbers that x and y can take, in rising order; they hold all places.
+    """
+
+    value = traitlets.Tuple()
+
+    def __init__(self, names: Mapping[str, tuple[float, float]], grid: Sequence[float]) -> None:
+        self.names, self.grid = list(names), list(grid)
+        self.chosen = choice("move the point", [(n, i) for i, n in enumerate(self.names)], 0)
+        self.sliders = [slider(axis, self.grid, self.grid[0]) for axis in "xy"]
+        super().__init__([self.chosen, *self.sliders], layout={"flex_flow": "wrap"})
+        self.chosen.observe(self._follow, "value")
+        self.observe(self._follow, "value")
+        for one in self.sliders:
+            one.observe(self._move, "value")
+        self.value = tuple(names.values())
+
+    def _follow(self, _: object) -> None:
+        """Set the sliders to the place of the chosen point; that moves nothing."""
+        for one, at in zip(self.sliders, self.value[self.chosen.value], strict=True):
+            one.unobserve(self._move, "value")
+            one.value = at
+            one.observe(self._move, "value")
+
+    def _move(self, _: object) -> None:
+        """Take the place of the chosen point from the sliders."""
+        places = list(self.value)
+        places[self.chosen.value] = tuple(one.value for one in self.sliders)
+        self.value = tuple(places)
+
+    def ends(self) -> list[Places]:
+        """Return all points in one corner, and all spread along the diagonal from end to end."""
+        last, n = len(self.grid) - 1, max(len(self.names) - 1, 1)
+        spread = [self.grid[round(i * last / n)] for i in range(len(self.names))]
+        return [((self.grid[0],) * 2,) * len(self.names), tuple((at, at) for at in spread)]
+
+
 def panel(draw: Draw, alt: str, **controls: widgets.ValueWidget) -> widgets.VBox:
     """Return `controls`, a reset button and the figure that `draw` makes of their values.
 
@@ -43,13 +90,14 @@ def panel(draw: Draw, alt: str, **controls: widgets.ValueWidget) -> widgets.VBox
     Args:
         draw: takes the controls' values by name, returns a figure.
         alt: what the figure shows, for those who cannot see it; may name controls in braces.
-        controls: at most four, by the name of the argument they set.
+        controls: at most four, by the name of the argument they set; `Points` counts as three.
 
     Raises:
         ValueError: more than four controls.
     """
-    if not 1 <= len(controls) <= 4:
-        raise ValueError(f"a panel got {len(controls)} controls; one to four stay readable.")
+    count = sum(3 if isinstance(control, Points) else 1 for control in controls.values())
+    if not 1 <= count <= 4:
+        raise ValueError(f"a panel got {count} controls; one to four stay readable.")
     start = {name: control.value for name, control in controls.items()}
     bundle(draw(**start), alt.format(**start))
     failures: list[Exception] = []
@@ -101,6 +149,8 @@ def ends(control: widgets.ValueWidget) -> list[Any]:
     Raises:
         TypeError: a kind of control whose ends are not known here.
     """
+    if isinstance(control, Points):
+        return control.ends()
     if hasattr(control, "options"):
         values = control._options_values  # what `options` means: values, pairs or a dict
         return [values[0], values[-1]]

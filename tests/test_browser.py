@@ -22,7 +22,7 @@ import psutil
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from kdlab import course, notebooks
+from kdlab import course
 
 ROOT = Path(__file__).parent.parent
 STEM = "00_kd"
@@ -40,6 +40,7 @@ FLAGS = [
     "--no-first-run",
     "--no-pings",
 ]
+ALL_CELLS = '{"windowingMode": "none"}'  # every cell is in the page, not only what is in view
 NO_NEWS = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
 SERVER_SECONDS, RUN_SECONDS, MOVE_SECONDS = 90, 240, 30
 ERRORS = '[data-mime-type="application/vnd.jupyter.error"]'
@@ -64,13 +65,18 @@ def environment(folder: Path) -> dict[str, str]:
     }
     (folder / "config" / "labconfig").mkdir(parents=True)
     (folder / "config" / "labconfig" / "page_config.json").write_text(NO_NEWS)
+    tracker = folder / "settings" / "@jupyterlab" / "notebook-extension"
+    tracker.mkdir(parents=True)
+    (tracker / "tracker.jupyterlab-settings").write_text(ALL_CELLS)
     known = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "PYTEST"))}
+    own["JUPYTERLAB_SETTINGS_DIR"] = str(folder / "settings")
     return known | own | {"IPYTHONDIR": str(folder / "ipython"), "OMP_NUM_THREADS": "1"}
 
 
 def command(port: int, token: str) -> list[str]:
     """Return what ``make lab ARGS="--no-browser --port ..."`` runs, with a token that is known."""
-    (flag,) = re.findall(r"/jupyter lab (--LabApp\.default_url=\S+)", (ROOT / "Makefile").read_text())
+    makefile = (ROOT / "Makefile").read_text()
+    (flag,) = re.findall(r"/jupyter lab (--LabApp\.default_url=\S+)", makefile)
     own = ["--no-browser", f"--port={port}", "--ServerApp.port_retries=0"]
     own += [f"--IdentityProvider.token={token}", "--allow-root"]
     return [sys.executable, "-m", "jupyter", "lab", flag, *own]
@@ -166,27 +172,34 @@ def run_all(page: Page) -> None:
     expect(idle).to_be_visible(timeout=60_000)
 
 
-def test_explore(tmp_path):
-  with opened(tmp_path) as page:
-    t=time.time()
-    run_all(page)
-    print("ran", time.time()-t)
-    print([c.inner_text() for c in page.get_by_text("the explorer was moved to").all()])
-    page.screenshot(path="/tmp/lab1.png")
-    sl = page.locator(".jupyter-widgets.widget-inline-hbox", has_text="temperature T")
-    print(sl.count())
-    handle = sl.get_by_role("slider")
-    print(handle.count(), handle.first.evaluate("e=>e.outerHTML"))
-    print(sl.evaluate("e=>e.outerHTML"))
-    handle.scroll_into_view_if_needed()
-    box = page.locator(".jp-OutputArea-output", has=sl)
-    print("boxes", box.count())
-    handle.focus()
-    print(page.evaluate("document.activeElement.className"))
-    out = box.locator("img")
-    print("imgs", out.count(), [o.get_attribute("alt") for o in out.all()])
-    for key in ("ArrowRight","ArrowRight","ArrowUp","ArrowLeft","ArrowDown", "Home", "End"):
-        page.keyboard.press(key); time.sleep(2)
-        print(key, page.evaluate("document.activeElement.className"), sl.locator(".widget-readout").inner_text(), [o.get_attribute("alt") for o in out.all()])
-    page.screenshot(path="/tmp/lab2.png")
-    print(page.locator(".jp-Notebook").first.get_attribute("class"))
+def picture_of(panel: Locator) -> tuple[str, str]:
+    """Return the alternative text and the bytes, as text, of the panel's figure."""
+    image = panel.locator("img").last
+    return image.get_attribute("alt") or "", image.get_attribute("src") or ""
+
+
+def test_the_slider_moves_the_figure(tmp_path: Path) -> None:
+    with opened(tmp_path) as page:
+        run_all(page)
+        slider = page.locator(".widget-inline-hbox", has_text="temperature T")
+        panel = page.locator(".jp-OutputArea-output", has=slider).first
+        handle = slider.get_by_role("slider")
+        handle.scroll_into_view_if_needed()
+        expect(panel.locator("img").last).to_have_attribute("alt", re.compile("T = 4[.]"))
+        before = picture_of(panel)
+
+        handle.focus()
+        page.keyboard.press("ArrowRight")
+        expect(slider.locator(".widget-readout")).to_have_text("6.0")
+        moved = panel.locator("img").last
+        expect(moved).to_have_attribute("alt", re.compile("T = 6[.]"), timeout=MOVE_SECONDS * 1000)
+        assert picture_of(panel)[1] != before[1]
+
+        panel.get_by_role("button", name="Reset").click()
+        reset = panel.locator("img").last
+        expect(reset).to_have_attribute("alt", before[0], timeout=MOVE_SECONDS * 1000)
+        assert picture_of(panel) == before
+        expect(page.locator(ERRORS)).to_have_count(0)
+        if target := os.environ.get("KDLAB_SCREENSHOT"):
+            panel.scroll_into_view_if_needed()
+            page.screenshot(path=target)

@@ -216,6 +216,19 @@ def test_with_unlabelled_shows_the_whole_pool_without_copying(data: Data) -> Non
     assert len(data.train.y) == 500  # the parent is as it was
 
 
+def test_with_unlabelled_repeats_the_labelled_rows(data: Data) -> None:
+    few = data.take(20)
+    y, index = few.with_unlabelled(4).train[1:]
+    assert torch.equal(y[:80], few.train.y.repeat(4)) and (y[80:] == -1).all()
+    assert torch.equal(index[:80], few.train.index.repeat(4)) and len(index) == 80 + 2480
+    x = few.with_unlabelled(4).train.x
+    assert torch.equal(x[20:40], few.train.x) and torch.equal(x[80:], few.unlabelled.x)
+    assert few.with_unlabelled(1).key == few.with_unlabelled().key
+    for repeat in (0, -1):
+        with pytest.raises(ValueError, match=rf"with_unlabelled\({repeat}\), expected 1 or more"):
+            few.with_unlabelled(repeat)
+
+
 def test_classes_are_dropped_by_label_and_by_hidden_truth(data: Data) -> None:
     without, only = data.without_classes(3, 7), data.only_classes("7", 3)
     for part in ("train", "unlabelled"):
@@ -308,6 +321,7 @@ def test_colour_views_fill_with_black_in_every_channel(npz) -> None:
 
 DERIVE = {
     "with_unlabelled": lambda d: d.with_unlabelled(),
+    "with_unlabelled 2": lambda d: d.with_unlabelled(2),
     "without 1": lambda d: d.without_classes(1),
     "without 2": lambda d: d.without_classes(2),
     "without 1 2": lambda d: d.without_classes(2, 1),

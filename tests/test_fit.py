@@ -3,7 +3,7 @@
 import functools
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -368,6 +368,81 @@ def test_the_learning_rate_moves_after_every_update(data: Data):
     assert history["lr"].tolist() == pytest.approx([0.1, 0.1])
 
 
+class Turns(nn.Module):
+    """Two weights that move in turn; the second is drawn to where the first has just gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = (nn.Parameter(torch.zeros((), dtype=torch.float64)) for _ in "ab")
+
+    def updates(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        yield {"first": 3 * self.a}
+        yield {"second": (self.b - self.a.detach()) ** 2 / 2}
+
+
+TURNS = Recipe(epochs=2, batch=30, lr=0.5, schedule="constant", momentum=0.0, weight_decay=0.0)
+
+
+def test_a_method_may_take_several_updates_a_batch(data: Data):
+    """By hand: a falls by 1.5 a batch; b goes half the way to the new a."""
+    method, a, b = Turns(), 0.0, 0.0
+    history = fit(method, data, TURNS, device="cpu")
+    gaps = []
+    for _ in range(6):
+        a -= 0.5 * 3
+        gaps.append((b - a) ** 2 / 2)
+        b -= 0.5 * (b - a)
+    assert (method.a.item(), method.b.item()) == pytest.approx((a, b))
+    assert list(history.columns) == ["epoch", "lr", "first", "second", "seconds"]
+    assert history["second"].tolist() == pytest.approx([np.mean(gaps[:3]), np.mean(gaps[3:])])
+
+
+def test_an_update_leaves_alone_what_it_does_not_reach(data: Data):
+    """Neither momentum nor weight decay moves a weight in the other's updates."""
+    method, met = Turns(), []
+
+    def first_batch_moves_both(batch: Batch) -> Iterator[dict[str, Tensor]]:
+        if batch.progress == 0:
+            yield {"second": method.b}
+        met.append(method.b.item())
+        yield {"first": 3 * method.a}
+
+    method.updates = first_batch_moves_both
+    fit(method, data, replace(TURNS, momentum=0.9, weight_decay=0.1), device="cpu")
+    assert met == [met[0]] * 6
+    assert method.b.item() == met[0] < 0
+    assert method.a.item() < 0
+
+
+def test_the_learning_rate_moves_once_a_batch_whatever_the_updates(data: Data):
+    method = Turns()
+    recipe = replace(TURNS, schedule="steps", drops=(0.5,))
+    history = fit(method, data, recipe, device="cpu")
+    assert history["lr"].tolist() == pytest.approx([0.05, 0.05])
+    assert method.a.item() == pytest.approx(-3 * (3 * 0.5 + 3 * 0.05))
+
+
+class InOneUpdate(nn.Module):
+    """Offers the terms of a method as `updates`, one item a batch."""
+
+    def __init__(self, method: nn.Module) -> None:
+        super().__init__()
+        self.method = method
+
+    def updates(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        yield self.method(batch)
+
+
+def test_one_update_a_batch_is_the_plain_loop_bit_for_bit(data: Data):
+    plain, offered = CE(student()), CE(student())
+    histories = [
+        fit(method, data, SHORT, device="cpu").drop(columns="seconds")
+        for method in (plain, InOneUpdate(offered))
+    ]
+    assert equal(weights(plain), weights(offered))
+    assert histories[0].equals(histories[1])
+
+
 def test_run_measures_after_the_last_epoch(data: Data, device: str):
     method = CE(student())
     result = run(method, data, SHORT, seed=0, device=device)
@@ -419,8 +494,27 @@ def test_training_that_diverges_is_stopped(data: Data, device: str):
 # --- mutants ------------------------------------------------------------------------------------
 
 descent = test_the_sum_of_the_terms_is_minimised_one_step_at_a_time
+in_turn = test_a_method_may_take_several_updates_a_batch
 MUTANTS = {
     "gradients pile up": (fit, "optimiser.zero_grad(set_to_none=True)", "pass", descent),
+    "gradients of 0 for what is not reached": (
+        fit,
+        "zero_grad(set_to_none=True)",
+        "zero_grad(set_to_none=False)",
+        test_an_update_leaves_alone_what_it_does_not_reach,
+    ),
+    "all updates are asked for at once": (
+        fit,
+        "in updates(batch)",
+        "in [*updates(batch)]",
+        in_turn,
+    ),
+    "schedule moves by update": (
+        fit,
+        "                optimiser.step()\n",
+        "                optimiser.step()\n                schedule.step()\n",
+        test_the_learning_rate_moves_once_a_batch_whatever_the_updates,
+    ),
     "schedule moves by epoch": (
         fit,
         "schedule.step()",

@@ -1,6 +1,7 @@
 """Accuracy, likelihood, calibration and entropy against slow loops."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -242,3 +243,88 @@ def test_features_are_those_of_the_tap_in_eval_mode(data: Data):
     assert torch.equal(net.block1[1].running_mean, statistics)
     with pytest.raises(ValueError, match="no tap 'block9'"):
         features_of(net, x, "block9")
+
+
+# --- several networks ---------------------------------------------------------------------------
+
+
+def members(k: int = 3) -> list[nn.Module]:
+    """Return nets that are as sure of themselves as trained ones, one more than the other."""
+    nets = [build("cnn2", 10, seed=seed) for seed in range(k)]
+    for scale, net in enumerate(nets, start=3):
+        net.linear.weight.data *= scale**2
+    return nets
+
+
+def test_members_are_measured_one_by_one_and_as_one(data: Data, device: str):
+    nets, part = members(), Split(*(column[:150] for column in data.test))
+    found = measure.evaluate_members(nets, part, device)
+    each = [measure.evaluate(net, part, device) for net in nets]
+    for key in ("accuracy", "nll", "ece", "entropy"):
+        assert found[key] == pytest.approx(np.mean([one[key] for one in each]))
+    assert found["accuracies"].tolist() == [one["accuracy"] for one in each]
+    shares = np.mean([one["correct"] for one in each], axis=0)
+    assert found["correct"] == pytest.approx(shares) and found["correct"].shape == (150,)
+    rows = [[oracles.softmax(z) for z in oracles.rows(logits_of(net, part.x))] for net in nets]
+    right = apart = 0.0
+    for label, *q in zip(part.y.tolist(), *rows, strict=True):
+        together = [math.fsum(column) for column in zip(*q, strict=True)]
+        right += together.index(max(together)) == label
+        a, b, c = (one.index(max(one)) for one in q)
+        apart += ((a != b) + (a != c) + (b != c)) / 3
+    assert found["ensemble"] == pytest.approx(100 * right / 150)
+    assert found["disagreement"] == pytest.approx(100 * apart / 150)
+
+
+def test_one_member_is_its_own_ensemble(data: Data):
+    found = measure.evaluate_members(members(1), data.val)
+    assert found["ensemble"] == found["accuracy"] and found["disagreement"] == 0
+
+
+def slow_cka(f: list[list[float]], g: list[list[float]]) -> float:
+    """HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with K = F F^T centred on both sides."""
+
+    def centred(rows: list[list[float]]) -> list[list[float]]:
+        n = len(rows)
+        k = [[math.fsum(a * b for a, b in zip(x, y, strict=True)) for y in rows] for x in rows]
+        row = [math.fsum(line) / n for line in k]
+        mean = math.fsum(row) / n
+        return [[k[i][j] - row[i] - row[j] + mean for j in range(n)] for i in range(n)]
+
+    def hsic(k: list[list[float]], h: list[list[float]]) -> float:
+        return math.fsum(
+            a * b for x, y in zip(k, h, strict=True) for a, b in zip(x, y, strict=True)
+        )
+
+    k, h = centred(f), centred(g)
+    return hsic(k, h) / math.sqrt(hsic(k, k) * hsic(h, h))
+
+
+def test_cka_equals_the_slow_oracle_and_knows_its_invariances():
+    f, g = (case(30, c)[0].double() for c in (5, 8))
+    assert measure.cka(f, g) == pytest.approx(slow_cka(f.tolist(), g.tolist()), rel=1e-9)
+    assert measure.cka(f, f) == pytest.approx(1)
+    turn = torch.linalg.qr(case(5, 5)[0].double())[0]
+    assert measure.cka(3 * f @ turn + 1, g) == pytest.approx(measure.cka(f, g))
+    assert measure.cka(g, f) == pytest.approx(measure.cka(f, g))
+    stretched = f * torch.tensor([5.0, 1, 1, 1, 1])
+    assert abs(measure.cka(stretched, f) - 1) > 0.01  # rotation and scale only
+    assert measure.cka(f.reshape(30, 5, 1, 1), g) == measure.cka(f, g)  # maps are flattened
+
+
+@pytest.mark.parametrize(
+    ("target", "old", "new", "check"),
+    [
+        ("cka", " - f.mean(dim=0)", "", None),
+        ("cka", "(f.T @ f).norm()", "f.norm()", None),
+        ("evaluate_members", "F.softmax(z.double(), dim=2).mean(dim=0)", "z.mean(dim=0)", 1),
+        ("evaluate_members", "combinations(guesses, 2)", "product(guesses, guesses)", 1),
+        ("evaluate_members", "np.mean([member[key] for", "np.max([member[key] for", 1),
+    ],
+)
+def test_a_wrong_measure_of_several_is_caught(
+    target: str, old: str, new: str, check: int | None, data: Data
+):
+    several = partial(test_members_are_measured_one_by_one_and_as_one, data, "cpu")
+    by = several if check else test_cka_equals_the_slow_oracle_and_knows_its_invariances
+    assert_caught(getattr(measure, target), old, new, by=[by])

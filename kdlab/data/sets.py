@@ -65,10 +65,20 @@ class Data:
         mean, std = (torch.tensor(v).to(x)[:, None, None] for v in (self.mean, self.std))
         return (x * std + mean).clamp(0, 1)
 
-    def with_unlabelled(self) -> "Data":
-        """Train on labelled and unlabelled rows together (y = -1 there)."""
+    def with_unlabelled(self, repeat: int = 1) -> "Data":
+        """Train on labelled and unlabelled rows together (y = -1 there).
+
+        The rows of train stand there `repeat` times: where labels are few, a batch would otherwise
+        hold hardly one. Raises ValueError if `repeat` < 1.
+        """
+        if repeat < 1:
+            raise ValueError(f"with_unlabelled({repeat!r}), expected 1 or more copies of train.")
         none = Split(*(column[:0] for column in self.unlabelled))
-        return self._derive("unlabelled", join(self.train, self.unlabelled), none)
+        rows = join(self.train, self.unlabelled)
+        if repeat > 1:
+            pairs = zip(self.train, rows, strict=True)
+            rows = Split(*(torch.cat([own] * (repeat - 1) + [whole]) for own, whole in pairs))
+        return self._derive("unlabelled", rows, none)
 
     def without_classes(self, *classes: int | str) -> "Data":
         """Drop `classes` (numbers or names) from train and unlabelled; val and test stay whole.

@@ -69,7 +69,7 @@ def explorer(
     _pairs(axes[2], classes, down)
     axes[2].axhline(0, color="#333333", linewidth=0.8)
     total = -(parts["hard"] + parts["soft"])
-    axes[2].plot(range(len(classes)), total, "D", color="#D55E00", label="sum", markersize=4)
+    axes[2].plot(range(len(classes)), total.numpy(), "D", color="#D55E00", label="sum", markersize=4)
     axes[2].set(ylabel="step on the logit", title=f"Pull of the loss, alpha = {alpha:g}")
     axes[2].set_ylim(*_limits(total, *(part for _, part, _ in down)))
     axes[2].legend(loc="upper right", ncols=3, columnspacing=1, handlelength=1.2)
@@ -83,7 +83,7 @@ def _pairs(ax: Axes, classes: Sequence[str], parts: Sequence[tuple[str, Tensor, 
     """Draw bars side by side for each class."""
     at = np.arange(len(classes))
     for side, (name, values, colour) in zip((-0.2, 0.2), parts, strict=True):
-        ax.bar(at + side, values, 0.4, color=colour, label=name)
+        ax.bar(at + side, values.numpy(), 0.4, color=colour, label=name)
     step = max(1, len(classes) // 10)
     ax.set_xticks(at[::step], list(classes)[::step], rotation=0 if step == 1 else 60)
     ax.set_xlabel("class")
@@ -104,7 +104,7 @@ def twin(case: Case, classes: Sequence[str], temperatures: Sequence[float]) -> F
     picture(axes[0], case.image, case.name)
     for ax, T in zip(axes[1:], temperatures, strict=True):
         p = F.softmax(case.z_t / T, 0)
-        ax.bar(range(len(classes)), p, color=TEACHER)
+        ax.bar(range(len(classes)), p.numpy(), color=TEACHER)
         step = max(1, len(classes) // 5)
         ax.set_xticks(range(0, len(classes), step), list(classes)[::step])
         ax.set(ylim=(0, 1.02), title=f"T = {T:g}", xlabel="class")

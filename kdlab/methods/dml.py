@@ -2,15 +2,15 @@
 
     L_k = H(y, q_k) + 1 / (K - 1) sum_{l != k} KL(q_l || q_k)
 
-q_k: softmax of the logits of peer k at T = 1. Each loss moves its own peer only: the others are
-targets, and no gradient reaches them. DML_e (section 3.6) has one target instead, the mean posterior
-of the others. Semi-supervised (section 3.4): rows without a label enter the second term alone.
+q_k: softmax of the logits of peer k, T = 1. The other peers are targets: no gradient reaches them.
+DML_e (section 3.6) has one target, the mean posterior of the others. Rows without a label enter the
+second term alone (section 3.4).
 
-Departures: `DML` moves all peers at once from one forward pass each, as public reproductions do.
-`DMLInTurn` is the paper's Algorithm 1. The authors' code sums over peers instead of averaging, and
-draws a batch for each peer; "sum" gives the first, the second is not reproduced.
+Departures: `DML` moves all peers at once, as public reproductions do; `DMLInTurn` is the paper's
+Algorithm 1. The authors' code sums over peers ("sum" here) and draws a batch for each (not here).
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -59,8 +59,8 @@ def mimicry_loss(z_k: Tensor, others: Sequence[Tensor], target: str = "each") ->
         return kd_loss(z_k, mean_posterior(others), T=1.0)
     if target == "logits":
         return kd_loss(z_k, torch.stack(list(others)).mean(dim=0), T=1.0)
-    total = torch.stack([kd_loss(z_k, z_l, T=1.0) for z_l in others])
-    return total.sum() if target == "sum" else total.mean()
+    each = torch.stack([kd_loss(z_k, z_l, T=1.0) for z_l in others])
+    return each.sum() if target == "sum" else each.mean()
 
 
 class DML(nn.Module):
@@ -68,11 +68,10 @@ class DML(nn.Module):
 
     Args:
         peers: two or more networks from images to logits, with different weights.
-        weight: of the mimicry term, >= 0; 0 trains the peers independently.
+        weight: of the second term, >= 0; 0 trains the peers independently.
         target: what a peer mimics, see `mimicry_loss`.
-        shift: each peer sees each batch moved by up to this many pixels, each in its own way.
-        fill: value of a black pixel for that, ``data.black``.
-        seed: of the peers' views.
+        shift: each peer sees the batch moved by up to this many pixels, in its own way, drawn from
+            `seed`; `fill` is the value of a black pixel, ``data.black``.
 
     Raises:
         ValueError: fewer than two peers, two that are equal, or a value out of its range.
@@ -93,27 +92,24 @@ class DML(nn.Module):
         check_target(target)
         if not 0 <= weight < math.inf:
             raise ValueError(f"weight is {weight}; give a finite number, 0 or more.")
-        if shift < 0 or shift != int(shift):
+        if not isinstance(shift, int) or shift < 0:
             raise ValueError(f"shift is {shift}; give a whole number of pixels, 0 or more.")
-        self.weight, self.target, self.shift, self.fill, self.seed = (
-            *(weight, target, int(shift), fill, seed),
-        )
+        self.weight, self.target, self.shift, self.seed = weight, target, shift, seed
+        self.fill = torch.as_tensor(fill)
 
     def view(self, k: int, batch: Batch) -> Tensor:
-        """Return the images (B, C, H, W) as peer `k` sees them: its own stream for every update."""
+        """Return the images (B, C, H, W) as peer `k` sees them: a stream for every update."""
         if not self.shift:
             return batch.x
         source = generator(self.seed, "view", k, batch.progress)
-        fill = self.fill.to(batch.x.device) if isinstance(self.fill, Tensor) else self.fill
-        return shifted(batch.x, self.shift, source, fill)
+        return shifted(batch.x, self.shift, source, self.fill.to(batch.x))
 
     def terms(self, k: int, z: Sequence[Tensor], y: Tensor) -> dict[str, Tensor]:
         """Return the loss of peer `k`, given the logits (B, C) of all peers and labels (B,)."""
         found = {f"hard {k + 1}": hard_loss(z[k], y)}
         if self.weight:
-            others = [z_l for other, z_l in enumerate(z) if other != k]
-            mimicry = mimicry_loss(z[k], others, self.target)
-            found[f"mimicry {k + 1}"] = self.weight * mimicry
+            others = [z_l for place, z_l in enumerate(z) if place != k]
+            found[f"peers {k + 1}"] = self.weight * mimicry_loss(z[k], others, self.target)
         return found
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -126,37 +122,31 @@ class DML(nn.Module):
 
 
 class DMLInTurn(DML):
-    """Peers that learn one after the other on the same batch: the paper's Algorithm 1.
+    """The paper's Algorithm 1: on each batch one peer after the other.
 
-    A peer meets the posteriors that the others have after their update on this very batch.
+    A peer's targets come from the weights that the others have by then.
     """
 
     def updates(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
-        """Yield the loss of one peer after the other; each is to be minimised before the next."""
+        """Yield the loss of one peer after the other, each to be minimised before the next."""
         views = [self.view(k, batch) for k in range(len(self.peers))]
         z = [peer(x) for peer, x in zip(self.peers, views, strict=True)]
         for k, peer in enumerate(self.peers):
             yield self.terms(k, z, batch.y)
-            if k + 1 < len(z):
-                with torch.no_grad():  # copied buffers: batch norm counts a batch once, not twice
-                    buffers = {name: b.clone() for name, b in peer.named_buffers()}
-                    z[k] = torch.func.functional_call(peer, buffers, (views[k],))
+            with torch.no_grad():  # on copies of the buffers: batch norm counts a batch only once
+                buffers = {name: value.clone() for name, value in peer.named_buffers()}
+                z[k] = torch.func.functional_call(peer, buffers, (views[k],))
 
 
-def check_peers(peers: Sequence[nn.Module]) -> None:
+def check_peers(peers: nn.ModuleList) -> None:
     """Refuse fewer than two peers, and two with equal weights: these would agree for ever."""
     if len(peers) < 2:
-        raise ValueError(
-            f"mutual learning got {len(peers)} peer; give two or more networks, or use CE for one."
-        )
-    held = [[p.detach().cpu() for p in peer.parameters()] for peer in peers]
-    for b in range(len(held)):
-        for a in range(b):
-            if len(held[a]) == len(held[b]) and all(map(torch.equal, held[a], held[b])):
-                raise ValueError(
-                    f"peers {a + 1} and {b + 1} have equal weights and would never disagree; "
-                    "build them with different seeds."
-                )
+        raise ValueError(f"DML got {len(peers)} peer; give two or more networks, or use CE.")
+    weights = [[p.detach().cpu() for p in peer.parameters()] for peer in peers]
+    for (a, first), (b, second) in itertools.combinations(enumerate(weights, start=1), 2):
+        if len(first) == len(second) and all(map(torch.equal, first, second)):
+            told = f"peers {a} and {b} have equal weights and would never disagree"
+            raise ValueError(f"{told}; build them with different seeds.")
 
 
 def check_target(target: str) -> None:
