@@ -29,7 +29,7 @@ class Budget:
     name: str
     seeds: int = 10
     sweep: int = 5
-    steps: int | None = 300
+    steps: int | None = 250
     dataset: str = "mnist5k"
     n_labelled: int | None = None
     teacher_net: str = "cnn32"

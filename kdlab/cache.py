@@ -26,6 +26,7 @@ def write_atomic(path: Path, content: bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+        os.chmod(name, 0o644)  # a temporary file is for its owner alone, a result is for all
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
