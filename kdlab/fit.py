@@ -47,9 +47,7 @@ def fit(
     where = pick_device(device)
     weights = [p for p in method.to(where).parameters() if p.requires_grad]
     if not weights:
-        raise ValueError(
-            "the method has no weights to train; give it a student that is not frozen."
-        )
+        raise ValueError("the method has no weights to train; give it a net that is not frozen.")
     train = Split(*(part.to(where) for part in data.train))
     steps = recipe.total_steps(len(train.y))
     optimiser = recipe.optimiser_of(weights)

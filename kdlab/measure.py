@@ -68,28 +68,37 @@ def evaluate(method: nn.Module, split: Split, device: str = "auto") -> dict[str,
     return scores(logits_of(method, split.x, device), split.y.cpu())
 
 
+def members(z: Tensor, y: Tensor) -> dict[str, Any]:
+    """Measure networks that belong together by their logits `z` (K, N, C) and labels `y` (N,).
+
+    Returns:
+        What `scores` says, each as the mean over members (so ``correct`` (N,) holds shares);
+        ``accuracies`` (K,), of each member (%); ``ensemble`` and ``ensemble entropy``, accuracy (%)
+        and entropy (nats) of the mean posterior; ``ensemble of 2``, accuracy of that of two members
+        (%, mean over pairs); ``disagreement``, images on which two members decide differently (%,
+        mean over pairs). One member is its own ensemble.
+    """
+    each = [scores(member, y) for member in z]
+    row = {key: np.mean([member[key] for member in each], axis=0) for key in each[0]}
+    q, pairs = F.softmax(z.double(), dim=2), list(itertools.combinations(range(len(z)), 2))
+    together = scores(q.mean(dim=0).log(), y)
+    of_two = [scores((q[a] + q[b]).log(), y)["accuracy"] for a, b in pairs]
+    apart = [(z[a].argmax(dim=1) != z[b].argmax(dim=1)).double().mean() for a, b in pairs]
+    return row | {
+        "accuracies": np.array([member["accuracy"] for member in each]),
+        "ensemble": together["accuracy"],
+        "ensemble entropy": together["entropy"],
+        "ensemble of 2": float(np.mean(of_two)) if pairs else together["accuracy"],
+        "disagreement": 100 * float(np.mean(apart)) if pairs else 0.0,
+    }
+
+
 def evaluate_members(
     nets: Iterable[nn.Module], split: Split, device: str = "auto"
 ) -> dict[str, Any]:
-    """Measure networks that were trained together: their mean member, and all of them as one.
-
-    Returns:
-        What `evaluate` says, each as the mean over members (so ``correct`` (N,) holds shares);
-        ``accuracies`` (K,), of each member (%); ``ensemble``, the accuracy of their mean posterior
-        (%); ``disagreement``, images on which two members decide differently (%, mean over pairs).
-    """
+    """Measure networks that were trained together on the images of `split`; see `members`."""
     z = torch.stack([logits_of(net, split.x, device) for net in nets])
-    each = [scores(member, split.y.cpu()) for member in z]
-    row = {key: np.mean([member[key] for member in each], axis=0) for key in each[0]}
-    guesses = z.argmax(dim=2)
-    pairs = list(itertools.combinations(guesses, 2))
-    apart = [(a != b).double().mean().item() for a, b in pairs]
-    together = F.softmax(z.double(), dim=2).mean(dim=0).argmax(dim=1)
-    return row | {
-        "accuracies": np.array([member["accuracy"] for member in each]),
-        "ensemble": 100 * (together == split.y.cpu()).double().mean().item(),
-        "disagreement": 100 * float(np.mean(apart)) if pairs else 0.0,
-    }
+    return members(z, split.y.cpu())
 
 
 def cka(f: Tensor, g: Tensor) -> float:

@@ -23,7 +23,7 @@ BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOURCES = sorted((ROOT / "kdlab").rglob("*.py"))
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=[\"']([^\"']+)[\"']")
 LONG = {"data", "models", "teachers"}  # files, or folders, that may have 250 lines
-TOTAL = 2700  # lines of code, without the parts below
+TOTAL = 2800  # lines of code, without the parts below
 GROWING = {"bench", "exercises", "figures", "methods"}  # they grow with each notebook
 
 

@@ -461,7 +461,7 @@ def test_run_measures_after_the_last_epoch(data: Data, device: str):
 
 def test_nothing_to_train_is_refused(data: Data):
     frozen = CE(student().requires_grad_(False))
-    with pytest.raises(ValueError, match="no weights to train; give it a student that is not froz"):
+    with pytest.raises(ValueError, match="no weights to train; give it a net that is not froz"):
         fit(frozen, data, SHORT)
 
 

@@ -2,11 +2,18 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
-from kdlab.flatness import noisy
+from kdlab.data import Data, Split
+from kdlab.fit import fit
+from kdlab.flatness import noisy, rise
+from kdlab.measure import evaluate
+from kdlab.methods.kd import CE
 from kdlab.models import build
+from kdlab.recipe import Recipe
+from kdlab.seeds import generator
 from tests.mutants import assert_caught
 
 
@@ -97,6 +104,24 @@ def test_a_negative_sigma_is_refused(sigma: float):
         noisy(build("cnn4", 10, seed=0), sigma, torch.Generator()),
     ):
         pass
+
+
+def test_rise_is_the_mean_over_draws_and_0_without_noise(data: Data):
+    net, part = build("cnn4", 10, seed=0), Split(*(column[:50] for column in data.val))
+    fit(CE(net), data, Recipe(steps=40, batch=25), device="cpu")
+    before = tables(net)
+    found = rise(net, part, (0.0, 0.2, 0.6), draws=2)
+    assert all(torch.equal(a, b) for a, b in zip(tables(net), before, strict=True))
+    clean, noise = evaluate(net, part), []
+    for draw in (0, 1):
+        with noisy(net, 0.6, generator(draw, "noise")):
+            noise.append(evaluate(net, part))
+    assert found["loss"][0] == found["accuracy"][0] == 0
+    loss = np.mean([one["nll"] for one in noise]) - clean["nll"]
+    assert found["loss"][2] == pytest.approx(loss) and loss > found["loss"][1] > 0
+    accuracy = clean["accuracy"] - np.mean([one["accuracy"] for one in noise])
+    assert found["accuracy"][2] == pytest.approx(accuracy) and accuracy > 0
+    assert rise(net, part, (0.2,), by_filter=False)["loss"] != pytest.approx(found["loss"][1])
 
 
 lengths = partial(test_the_noise_of_each_filter_is_sigma_times_its_length, net="cnn4")

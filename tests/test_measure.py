@@ -1,5 +1,6 @@
 """Accuracy, likelihood, calibration and entropy against slow loops."""
 
+import itertools
 import math
 from functools import partial
 
@@ -248,7 +249,7 @@ def test_features_are_those_of_the_tap_in_eval_mode(data: Data):
 # --- several networks ---------------------------------------------------------------------------
 
 
-def members(k: int = 3) -> list[nn.Module]:
+def three(k: int = 3) -> list[nn.Module]:
     """Return nets that are as sure of themselves as trained ones, one more than the other."""
     nets = [build("cnn2", 10, seed=seed) for seed in range(k)]
     for scale, net in enumerate(nets, start=3):
@@ -257,7 +258,7 @@ def members(k: int = 3) -> list[nn.Module]:
 
 
 def test_members_are_measured_one_by_one_and_as_one(data: Data, device: str):
-    nets, part = members(), Split(*(column[:150] for column in data.test))
+    nets, part = three(), Split(*(column[:150] for column in data.test))
     found = measure.evaluate_members(nets, part, device)
     each = [measure.evaluate(net, part, device) for net in nets]
     for key in ("accuracy", "nll", "ece", "entropy"):
@@ -266,19 +267,27 @@ def test_members_are_measured_one_by_one_and_as_one(data: Data, device: str):
     shares = np.mean([one["correct"] for one in each], axis=0)
     assert found["correct"] == pytest.approx(shares) and found["correct"].shape == (150,)
     rows = [[oracles.softmax(z) for z in oracles.rows(logits_of(net, part.x))] for net in nets]
-    right = apart = 0.0
+    right = apart = of_two = mixed = 0.0
     for label, *q in zip(part.y.tolist(), *rows, strict=True):
         together = [math.fsum(column) for column in zip(*q, strict=True)]
         right += together.index(max(together)) == label
+        mixed += oracles.entropy([p / 3 for p in together])
+        for one, two in itertools.combinations(q, 2):
+            both = [s + t for s, t in zip(one, two, strict=True)]
+            of_two += (both.index(max(both)) == label) / 3
         a, b, c = (one.index(max(one)) for one in q)
         apart += ((a != b) + (a != c) + (b != c)) / 3
     assert found["ensemble"] == pytest.approx(100 * right / 150)
     assert found["disagreement"] == pytest.approx(100 * apart / 150)
+    assert found["ensemble of 2"] == pytest.approx(100 * of_two / 150)
+    assert found["ensemble entropy"] == pytest.approx(mixed / 150, rel=1e-6)
 
 
 def test_one_member_is_its_own_ensemble(data: Data):
-    found = measure.evaluate_members(members(1), data.val)
-    assert found["ensemble"] == found["accuracy"] and found["disagreement"] == 0
+    found = measure.evaluate_members(three(1), data.val)
+    assert found["ensemble"] == found["ensemble of 2"] == found["accuracy"]
+    assert found["disagreement"] == 0
+    assert found["ensemble entropy"] == pytest.approx(found["entropy"])
 
 
 def slow_cka(f: list[list[float]], g: list[list[float]]) -> float:
@@ -317,9 +326,10 @@ def test_cka_equals_the_slow_oracle_and_knows_its_invariances():
     [
         ("cka", " - f.mean(dim=0)", "", None),
         ("cka", "(f.T @ f).norm()", "f.norm()", None),
-        ("evaluate_members", "F.softmax(z.double(), dim=2).mean(dim=0)", "z.mean(dim=0)", 1),
-        ("evaluate_members", "combinations(guesses, 2)", "product(guesses, guesses)", 1),
-        ("evaluate_members", "np.mean([member[key] for", "np.max([member[key] for", 1),
+        ("members", "scores(q.mean(dim=0).log(), y)", "scores(z.mean(dim=0), y)", 1),
+        ("members", "(q[a] + q[b]).log()", "z[a] + z[b]", 1),
+        ("members", "combinations(range(len(z)), 2)", "product(range(len(z)), repeat=2)", 1),
+        ("members", "np.mean([member[key] for", "np.max([member[key] for", 1),
     ],
 )
 def test_a_wrong_measure_of_several_is_caught(

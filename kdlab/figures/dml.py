@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from kdlab.claims import interval
 from kdlab.figures.dml_explorer import PEERS
-from kdlab.plots import figure, look
+from kdlab.plots import band, figure, look
 
 DASHES = ("-", "--", ":", "-.")
 
@@ -37,17 +37,27 @@ def rises(ax: Axes, runs: pd.DataFrame, column: str, sigmas: Sequence[float]) ->
 
 
 def closeness(ax: Axes, runs: pd.DataFrame) -> None:
-    """Draw, for each arm, how alike the peers' features are against what their ensemble gains.
+    """Draw, for each arm, how alike the peers' features are against what two of them gain as one.
 
     A faint mark a seed, a large one for the mean.
     """
     for place, (name, group) in enumerate(runs.groupby("arm", sort=False)):
-        x, y = group["cka"].to_numpy(), (group["ensemble"] - group["accuracy"]).to_numpy()
+        x, y = group["cka"].to_numpy(), (group["ensemble of 2"] - group["accuracy"]).to_numpy()
         style: dict[str, Any] = look(str(name), place) | {"linestyle": "none"}
         ax.plot(x, y, alpha=0.35, markersize=5, **style)
         ax.plot(x.mean(), y.mean(), markersize=11, label=name, **style)
     ax.set(xlabel="linear CKA of the peers' features (axis cut)")
-    ax.set_ylabel("ensemble minus mean member, points")
+    ax.set_ylabel("ensemble of two minus member, points")
+    ax.legend()
+
+
+def sizes(ax: Axes, runs: pd.DataFrame, metric: str) -> None:
+    """Draw `metric` against the number of peers, a line with its 95 % band for each label count."""
+    for place, (count, group) in enumerate(runs.groupby("labels")):
+        style = {"color": PEERS[place % 3], "linestyle": DASHES[place % 4]}
+        band(ax, group, "K", metric, f"{count} labels", place, **style)
+    ax.set_xlabel("peers that learn together")
+    ax.set_xticks(sorted(runs["K"].unique()))
     ax.legend()
 
 

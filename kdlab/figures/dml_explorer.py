@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from kdlab.claims import interval
+from kdlab.data import Data
 from kdlab.plots import SPARE, figure, picture
 
 PEERS = ("#0072B2", "#D55E00", "#009E73")
@@ -34,9 +34,17 @@ class Case(NamedTuple):
     row: int
 
 
-def posteriors(path: Sequence[Sequence[Tensor]]) -> np.ndarray:
-    """Return logits, K tables (N, C) for each moment, as posteriors (M, K, N, C)."""
-    return torch.stack([torch.stack(list(z)) for z in path]).softmax(dim=-1).numpy()
+def moments(story: np.ndarray, shares: Sequence[float]) -> Story:
+    """Return the moments of `story` (E + 1, K, N, C), one an epoch, nearest to `shares`."""
+    last = len(story) - 1
+    epochs = [round(share * last) for share in shares]
+    return Story([epoch / max(last, 1) for epoch in epochs], np.asarray(story)[epochs])
+
+
+def cases(data: Data, chosen: Mapping[str, int]) -> list[Case]:
+    """Return the validation images at the rows `chosen`, by name."""
+    val = data.val
+    return [Case(n, data.images(val.x[r]), int(val.y[r]), r) for n, r in chosen.items()]
 
 
 def divergences(q: np.ndarray) -> np.ndarray:

@@ -69,7 +69,9 @@ def explorer(
     _pairs(axes[2], classes, down)
     axes[2].axhline(0, color="#333333", linewidth=0.8)
     total = -(parts["hard"] + parts["soft"])
-    axes[2].plot(range(len(classes)), total.numpy(), "D", color="#D55E00", label="sum", markersize=4)
+    axes[2].plot(
+        range(len(classes)), total.numpy(), "D", color="#D55E00", label="sum", markersize=4
+    )
     axes[2].set(ylabel="step on the logit", title=f"Pull of the loss, alpha = {alpha:g}")
     axes[2].set_ylim(*_limits(total, *(part for _, part, _ in down)))
     axes[2].legend(loc="upper right", ncols=3, columnspacing=1, handlelength=1.2)

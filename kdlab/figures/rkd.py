@@ -18,7 +18,7 @@ Places = Sequence[tuple[float, float]]
 TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["KD"][0]
 PULLS = {"distance": "#009E73", "angle": "#CC79A7"}
 NAMES = "ABC"
-OFFSETS = {"A": (-13, -13), "B": (5, -13), "C": (5, 5)}  # points: readable where they coincide
+OFFSETS = {"A": (-13, -13), "B": (5, -13), "C": (-13, 5)}  # points: readable where they coincide
 SIDES, CORNERS = ((0, 1), (0, 2), (1, 2)), ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#333333")
 REACH = 2.4  # the plane of the triangles, from -REACH to REACH
@@ -150,6 +150,7 @@ def plane(ax: Axes, f: Tensor, y: Sequence[int], classes: Sequence[str], title: 
         box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "#333333", "lw": 0.5}
         ax.text(x, height, classes[c], ha="center", va="center", fontsize=8, bbox=box)
     ax.set(title=title, xticks=[], yticks=[])
+    ax.set_aspect("equal", adjustable="datalim")
 
 
 def views(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from kdlab.claims import values
 from kdlab.plots import band, dots, figure, look
 
-DASHES = ("-", "--", ":", "-.")
+DASHES = ("-", "--", ":", "-.", (0, (1, 4)))
 
 
 def two_by_two(parts: Mapping[str, tuple[pd.DataFrame, str]]) -> Figure:
@@ -44,13 +44,13 @@ def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
 
 def retrieval(runs: pd.DataFrame, marks: Mapping[str, float]) -> Figure:
-    """Draw recall@1, a row per arm, and grey lines at `marks`, what needed no training here."""
+    """Draw recall@1, a row per arm, and grey lines at `marks`, what no student was trained for."""
     fig, ax = figure(size=(9.8, 4.4))
     dots(ax, runs, "recall@1", label="recall@1 on unseen classes in %")
     for place, (name, mark) in enumerate(marks.items()):
         style = {"linestyle": DASHES[place % len(DASHES)], "color": "#8C8C8C", "linewidth": 1.3}
         ax.axvline(mark, label=f"{name}: {mark:.1f}", **style)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="not trained here")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="for comparison")
     return fig
 
 

@@ -4,4 +4,5 @@
 METHODS: dict[str, str | None] = {
     "00_kd": "kd",
     "05_rkd": "rkd",
+    "08_dml": "dml",
 }
