@@ -121,7 +121,7 @@ def lab(folder: Path, log: Path) -> Iterator[str]:
         latest = time.monotonic() + SERVER_SECONDS
         while not answers(f"http://localhost:{port}/api/status?token={token}"):
             assert server.poll() is None, f"the server ended at once: {log.read_text()[-2000:]}"
-            assert time.monotonic() < latest, f"no answer after {SERVER_SECONDS} s"
+            assert time.monotonic() < latest, f"no answer after {SERVER_SECONDS} s: see {log}"
             time.sleep(0.2)
         yield f"http://localhost:{port}/?token={token}"
     finally:
@@ -155,8 +155,8 @@ def opened(folder: Path) -> Iterator[Page]:
             page.goto(url)
             yield page
         except BaseException:
+            print(f"the page: {picture}\nthe server's log: {log}")  # first: the page may be gone
             page.screenshot(path=picture)
-            print(f"the page: {picture}\nthe server's log: {log}")
             raise
 
 

@@ -49,3 +49,29 @@ def test_summary_gives_mean_half_width_and_n(runs: pd.DataFrame) -> None:
 def test_summary_of_one_seed_claims_no_interval(runs: pd.DataFrame) -> None:
     found = report.summary(runs[runs.seed == 0], ["nll"])
     assert found.nll[0] == f"{runs.nll[0]:.2f}"
+
+
+def test_say_shows_markdown_and_the_same_as_text(shown: list[dict[str, Any]]) -> None:
+    report.say("**+1.20** points")
+    assert shown == [{"text/markdown": "**+1.20** points", "text/plain": "**+1.20** points"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ([1.0, 1.2, 0.8, 1.1, 0.9], "lies above 0"),
+        ([-1.0, -1.2, -0.8, -1.1, -0.9], "lies below 0"),
+        ([1.0, -1.2, 0.8, -1.1, 0.9], "includes 0"),
+        ([0.0, 0.0, 0.0], "includes 0"),
+    ],
+)
+def test_gain_says_mean_interval_n_and_where_it_lies(values: list[float], where: str) -> None:
+    mean, low, high = interval(values)
+    numbers = f"**{mean:+.2f}** points [{low:+.2f}, {high:+.2f}], n = {len(values)}"
+    assert report.gain(values) == f"{numbers}: the interval {where}"
+
+
+def test_gain_of_one_seed_claims_no_interval_and_names_its_unit() -> None:
+    assert (
+        report.gain([0.5], "% recall") == "**+0.50** % recall, n = 1: too few seeds for an interval"
+    )

@@ -56,11 +56,7 @@ def divergences(q: np.ndarray) -> np.ndarray:
 def contested(q: np.ndarray, y: Tensor, classes: Sequence[str], count: int = 6) -> dict[str, int]:
     """Return {"a disputed 4": row}: images on which peers 1 and 2 differ most, one a label.
 
-    Args:
-        q: posteriors (M, K, N, C); the mean over the moments counts.
-        y: labels (N,).
-        classes: their names.
-        count: how many.
+    `q`: posteriors (M, K, N, C), of which the mean over moments counts; `y`: labels (N,).
     """
     pairs = [divergences(moment[:2]) for moment in q]
     gap = np.mean([kl[0, 1] + kl[1, 0] for kl in pairs], axis=0)
@@ -82,33 +78,40 @@ def explorer(
 ) -> Figure:
     """Draw an image, the posteriors of K peers, who pulls whom, and how it ended.
 
-    Args:
-        stories: by (number of labels, K).
-        runs: rows with labels, K, accuracy (of the mean member) and ensemble.
-        cases: images to choose from.
-        classes: names.
-        image: which case.
-        moment: which moment of the story.
-        K: number of peers.
-        labels: number of labelled images.
+    `stories` by (labels, K). `runs`: labels, K, accuracy (of the mean member), ensemble. The last
+    four say which case, which moment, how many peers and how many labels to show.
     """
     case, story = cases[image], stories[labels, K]
     q = story.q[moment, :, case.row]
     fig, axes = figure(1, 4, size=(11.5, 3.7), width_ratios=[0.7, 1.9, 1.25, 1.5])
     picture(axes[0], case.image, f"label {classes[case.label]}")
-    for k in range(K):
-        place = np.arange(len(classes)) + (k - (K - 1) / 2) * 0.8 / K
-        axes[1].bar(place, q[k], 0.8 / K, color=PEERS[k], label=f"$q_{k + 1}$")
-    step = max(1, len(classes) // 10)
-    axes[1].set_xticks(range(0, len(classes), step), list(classes)[::step])
-    axes[1].tick_params(axis="x", rotation=0 if step == 1 else 60)
-    axes[1].set(ylim=(0, 1.18), xlabel="class", ylabel="posterior")
-    axes[1].set_title(f"{story.shares[moment]:.0%} of the training")
-    axes[1].legend(loc="upper right", ncols=K, columnspacing=1, handlelength=1)
+    bars(axes[1], q, classes, f"{story.shares[moment]:.0%} of the training")
     pulls(axes[2], divergences(q))
     outcome(axes[3], runs[runs["labels"] == labels], K)
     axes[3].set_title(f"{labels} labels: test accuracy, %")
     return fig
+
+
+def strip(story: Story, case: Case, classes: Sequence[str], chosen: Sequence[int]) -> Figure:
+    """Draw posteriors, and who pulls whom, at the `chosen` moments of `story` side by side."""
+    fig, axes = figure(2, len(chosen), size=(10.5, 4.6), sharey="row", height_ratios=[1, 0.75])
+    for column, moment in zip(axes.T, chosen, strict=True):
+        q = story.q[moment, :, case.row]
+        bars(column[0], q, classes, f"{story.shares[moment]:.0%} of the training")
+        pulls(column[1], divergences(q))
+    return fig
+
+
+def bars(ax: Axes, q: np.ndarray, classes: Sequence[str], title: str) -> None:
+    """Draw the posteriors `q` (K, C) of peers side by side for each class."""
+    K, step = len(q), max(1, len(classes) // 10)
+    for k in range(K):
+        place = np.arange(len(classes)) + (k - (K - 1) / 2) * 0.8 / K
+        ax.bar(place, q[k], 0.8 / K, color=PEERS[k], label=f"$q_{k + 1}$")
+    ax.set_xticks(range(0, len(classes), step), list(classes)[::step])
+    ax.tick_params(axis="x", rotation=0 if step == 1 else 60)
+    ax.set(ylim=(0, 1.18), xlabel="class", title=title)
+    ax.legend(loc="upper right", ncols=K, columnspacing=1, handlelength=1)
 
 
 def pulls(ax: Axes, kl: np.ndarray) -> None:

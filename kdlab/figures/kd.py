@@ -14,6 +14,7 @@ from kdlab.data import Data
 from kdlab.plots import LOOKS, figure, picture
 
 TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["KD"][0]
+SUM = "#CC79A7"  # neither network's colour
 
 
 class Case(NamedTuple):
@@ -60,24 +61,24 @@ def explorer(
     picture(axes[0], case.image, f"label {classes[case.label]}")
     p, q = F.softmax(case.z_t / T, 0), F.softmax(case.z_s[stage] / T, 0)
     _pairs(axes[1], classes, [("teacher $p_T$", p, TEACHER), ("student $q_T$", q, STUDENT)])
-    axes[1].set(ylim=(0, 1.02), ylabel="probability", title=f"Distributions at T = {T:g}")
+    axes[1].set(ylabel="probability", title=f"Distributions at T = {T:g}")
+    axes[1].set(ylim=(0, 1.3), yticks=np.linspace(0, 1, 6))  # legend and note lie above all bars
     entropy = -(p * p.clamp(min=1e-30).log()).sum().item()
-    note = f"teacher: entropy {entropy:.2f} nats,\np(label) {p[case.label].item():.3f}"
-    axes[1].annotate(note, (0.98, 0.76), xycoords="axes fraction", ha="right", va="top")
+    note = f"teacher: entropy {entropy:.2f} nats, p(label) {p[case.label].item():.3f}"
+    axes[1].annotate(note, (0.98, 0.79), xycoords="axes fraction", ha="right", fontsize=10)
     parts = gradients(case, stage, T, alpha)
     down = [("hard", -parts["hard"], "#333333"), ("soft", -parts["soft"], STUDENT)]
     _pairs(axes[2], classes, down)
     axes[2].axhline(0, color="#333333", linewidth=0.8)
     total = -(parts["hard"] + parts["soft"])
-    axes[2].plot(
-        range(len(classes)), total.numpy(), "D", color="#D55E00", label="sum", markersize=4
-    )
+    axes[2].plot(range(len(classes)), total.numpy(), "D", color=SUM, label="sum", markersize=5)
     axes[2].set(ylabel="step on the logit", title=f"Pull of the loss, alpha = {alpha:g}")
     axes[2].set_ylim(*_limits(total, *(part for _, part, _ in down)))
-    axes[2].legend(loc="upper right", ncols=3, columnspacing=1, handlelength=1.2)
+    for ax in axes[1:]:
+        ax.legend(loc="upper right", ncols=3, columnspacing=1, handlelength=1.2)
     cosine = towards_matching(case.z_s[stage][None], case.z_t[None], T).item()
     note = f"cosine to logit matching {cosine:.2f}"
-    axes[2].annotate(note, (0.98, 0.02), xycoords="axes fraction", ha="right")
+    axes[2].annotate(note, (0.98, 0.02), xycoords="axes fraction", ha="right", fontsize=10)
     return fig
 
 
@@ -89,7 +90,6 @@ def _pairs(ax: Axes, classes: Sequence[str], parts: Sequence[tuple[str, Tensor, 
     step = max(1, len(classes) // 10)
     ax.set_xticks(at[::step], list(classes)[::step], rotation=0 if step == 1 else 60)
     ax.set_xlabel("class")
-    ax.legend(loc="upper right")
 
 
 def _limits(*parts: Tensor) -> tuple[float, float]:

@@ -108,6 +108,20 @@ def test_the_explorer_draws_each_peer_each_arrow_and_the_outcome(runs: pd.DataFr
     assert len(plots.png(fig)) < 60_000
 
 
+def test_the_strip_draws_each_moment():
+    story = Story([0.0, 0.4, 1.0], posteriors(3, 2, 5))
+    fig = dml_explorer.strip(story, Case("x", torch.rand(1, 8, 8), 2, 3), CLASSES, (0, 2))
+    top, bottom = fig.axes[:2], fig.axes[2:]
+    assert [ax.get_title(loc="left") for ax in top] == [
+        "0% of the training",
+        "100% of the training",
+    ]
+    for ax, ring, moment in zip(top, bottom, (0, 2), strict=True):
+        q = story.q[moment, :, 3]
+        np.testing.assert_allclose([[b.get_height() for b in c] for c in ax.containers], q)
+        assert f"{oracles.kl(q[0], q[1]):.2f}" in [t.get_text() for t in ring.texts]
+
+
 def test_a_wider_arrow_is_a_larger_pull():
     _, ax = plots.figure()
     dml_explorer.pulls(ax, np.array([[0.0, 0.9], [0.1, 0.0]]))

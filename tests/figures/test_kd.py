@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from matplotlib.colors import to_hex
 from torch import Tensor
 
 from kdlab.figures import kd as pictures
@@ -57,6 +58,7 @@ def test_the_explorer_draws_both_distributions_and_the_gradient(case: Case, T: f
     (total,) = [line for line in right.lines if line.get_label() == "sum"]
     np.testing.assert_allclose(total.get_ydata(), (expected["hard"] + expected["soft"]), atol=1e-6)
     assert torch.equal(before.z_t, case.z_t) and torch.equal(before.image, case.image)
+    assert all(torch.equal(before.z_s[stage], z) for stage, z in case.z_s.items())
 
 
 def test_the_explorer_labels_what_it_shows(case: Case):
@@ -75,6 +77,26 @@ def test_the_pull_leaves_room_for_legend_and_note(case: Case):
     values = [*heights(right, "hard"), *heights(right, "soft")]
     assert high - max(values) > 0.15 * (max(values) - min(values))
     assert min(values) - low > 0.15 * (max(values) - min(values))
+
+
+@pytest.mark.parametrize("label", range(5))
+@pytest.mark.parametrize("T", [0.5, 20.0])
+def test_no_bar_hides_a_legend_or_a_note(case: Case, label: int, T: float):
+    z = 9 * F.one_hot(torch.tensor(label), 5).float()
+    fig = pictures.explorer([case._replace(z_t=z, label=label)], CLASSES, 0, "trained", T, ALPHA)
+    fig.draw_without_rendering()
+    for ax in fig.axes[1:]:
+        bars = [bar.get_window_extent() for group in ax.containers for bar in group]
+        for text in (ax.get_legend(), *ax.texts):
+            assert not any(text.get_window_extent().overlaps(bar) for bar in bars)
+        assert not ax.get_legend().get_window_extent().overlaps(ax.texts[0].get_window_extent())
+
+
+def test_every_colour_of_the_pull_means_one_thing(case: Case):
+    *_, left, right = pictures.explorer([case], CLASSES, 0, "trained", T, ALPHA).axes
+    sums = {line.get_color() for line in right.lines if line.get_label() == "sum"}
+    bars = {to_hex(bar.get_facecolor()).upper() for ax in (left, right) for bar in ax.patches}
+    assert len(bars) == 3 and sums.isdisjoint(bars)
 
 
 def test_the_same_settings_give_the_same_picture(case: Case):
