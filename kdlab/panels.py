@@ -19,8 +19,8 @@ def slider(label: str, options: Sequence[Any], value: Any) -> widgets.SelectionS
         value=value,
         description=label,
         continuous_update=False,
-        style={"description_width": "initial"},
-        layout=widgets.Layout(width="340px"),
+        style={"description_width": "130px"},
+        layout=widgets.Layout(width="400px"),
     )
 
 
@@ -30,8 +30,8 @@ def choice(label: str, options: Sequence[Any], value: Any) -> widgets.Dropdown:
         options=options,
         value=value,
         description=label,
-        style={"description_width": "initial"},
-        layout=widgets.Layout(width="340px"),
+        style={"description_width": "130px"},
+        layout=widgets.Layout(width="400px"),
     )
 
 

@@ -198,7 +198,7 @@ def test_a_control_without_known_ends_is_refused(control: widgets.ValueWidget) -
 def test_controls_start_where_they_are_told_and_say_what_they_are(make: Any) -> None:
     control = make("temperature", [1, 2, 4], 2)
     assert (control.value, control.description) == (2, "temperature")
-    assert control.style.description_width == "initial"  # a long label is not cut
+    assert control.style.description_width == "130px"  # a long label is not cut
     assert getattr(control, "continuous_update", False) is False
 
 

@@ -115,27 +115,27 @@ def twin(case: Case, classes: Sequence[str], temperatures: Sequence[float]) -> F
     return fig
 
 
-def ambiguous(z: Tensor, y: Tensor, classes: Sequence[str], count: int = 6) -> dict[str, int]:
-    """Return {"2, almost 3": row, ...}: right answers with a strong second class.
+def ambiguous(
+    z: Tensor, y: Tensor, classes: Sequence[str], count: int = 6, second: float = 0.1
+) -> dict[str, int]:
+    """Return {"2, a little 3": row, ...}: right answers with a faint second class.
 
     Args:
         z: teacher logits (N, C).
         y: labels (N,).
         count: how many, each with another label.
+        second: probability of the second class at T = 1, which the chosen ones come closest to.
     """
-    p = F.softmax(z, 1)
-    best = p.topk(2, dim=1)
-    score = torch.where(best.indices[:, 0] == y, best.values[:, 1], torch.zeros(len(y)))
+    best = F.softmax(z, dim=1).topk(2, dim=1)
+    gap = (best.values[:, 1] - second).abs().masked_fill(best.indices[:, 0] != y, torch.inf)
     found: dict[str, int] = {}
     seen: set[int] = set()
-    for row in score.argsort(descending=True).tolist():
-        label, second = int(y[row]), int(best.indices[row, 1])
-        if label in seen:
+    for row in gap.argsort().tolist():
+        label, other = int(y[row]), int(best.indices[row, 1])
+        if label in seen or len(found) == count or gap[row].isinf():
             continue
         seen.add(label)
-        found[f"{classes[label]}, almost {classes[second]}"] = row
-        if len(found) == count:
-            break
+        found[f"{classes[label]}, a little {classes[other]}"] = row
     return found
 
 

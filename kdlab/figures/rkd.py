@@ -73,7 +73,7 @@ def triangles(teacher: Places, points: Places, change: str) -> Figure:
     s = CHANGES[change](torch.tensor(points, dtype=torch.float64))
     circle = change == "on the unit circle"
     found = pulls(s, t, circle)
-    fig, axes = figure(1, 4, size=(10.4, 3.2), width_ratios=[1, 1.25, 0.9, 0.9])
+    fig, axes = figure(1, 4, size=(11.4, 3.5), width_ratios=[1, 1.25, 0.9, 0.9])
     _triangle(axes[0], t, TEACHER, "Teacher")
     _triangle(axes[1], s, STUDENT, "Student")
     if circle:
@@ -86,7 +86,7 @@ def triangles(teacher: Places, points: Places, change: str) -> Figure:
         axes[1].quiver(*s.T, *shown.T, color=PULLS[name], label=label, **arrows)
     axes[1].legend(loc="upper right", fontsize=9)
     note = f"longest arrow: a gradient of {longest:.2g}" if longest > 1e-12 else "no gradient"
-    axes[1].set_xlabel(note, fontsize=9)
+    axes[1].annotate(note, (0.5, -0.13), xycoords="axes fraction", ha="center", fontsize=9)
     for ax, name, labels, one, two in zip(
         axes[2:],
         (r"Distances $\psi_D$", r"Cosines $\psi_A$"),
@@ -121,7 +121,7 @@ def coinciding(losses: Mapping[str, Callable[[Tensor], Tensor]], gaps: Sequence[
 
     Each loss takes student features (B, C) made by `near`.
     """
-    fig, ax = figure(size=(6.4, 2.8))
+    fig, ax = figure(size=(7.2, 3.2))
     for (name, loss), mark in zip(losses.items(), ("X--", "o-"), strict=False):
         sizes = []
         for gap in gaps:
@@ -144,7 +144,7 @@ def plane(ax: Axes, f: Tensor, y: Sequence[int], classes: Sequence[str], title: 
     labels = np.asarray(y)
     for place, c in enumerate(np.unique(labels)):
         rows = f[torch.from_numpy(labels == c)]
-        ax.plot(*rows.T, ".", color=CYCLE[place % len(CYCLE)], markersize=3)
+        ax.plot(*rows.T, ".", color=CYCLE[place % len(CYCLE)], markersize=3, alpha=0.55)
     for c in np.unique(labels):
         x, height = f[torch.from_numpy(labels == c)].median(dim=0).values.tolist()
         box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "#333333", "lw": 0.5}
@@ -164,7 +164,7 @@ def views(
         y: classes (N,).
     """
     flat = principal(f_t, 2)
-    fig, axes = figure(1, 1 + len(students), size=(3.2 * (1 + len(students)), 3.2))
+    fig, axes = figure(1, 1 + len(students), size=(3.6 * (1 + len(students)), 3.6))
     labels = np.asarray(y)
     plane(
         axes[0],

@@ -19,7 +19,7 @@ def two_by_two(parts: Mapping[str, tuple[pd.DataFrame, str]]) -> Figure:
         parts: title -> (runs of the arms "hard labels", "KD", "RKD", "RKD + KD", what their names
             end with).
     """
-    fig, axes = figure(1, len(parts), size=(8.8, 3.2), squeeze=False)
+    fig, axes = figure(1, len(parts), size=(9.6, 3.6), squeeze=False)
     for ax, (title, (runs, end)) in zip(axes[0], parts.items(), strict=True):
         for without, with_it in (("hard labels", "RKD"), ("KD", "RKD + KD")):
             two = runs[runs["arm"].isin([without + end, with_it + end])]
@@ -35,7 +35,7 @@ def two_by_two(parts: Mapping[str, tuple[pd.DataFrame, str]]) -> Figure:
 def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Draw accuracy and both measures of relations, a row per arm."""
     shown = pd.concat([runs[runs["arm"] == arm] for arm in arms])
-    fig, axes = figure(1, 3, size=(9.8, 3.5), sharey=True)
+    fig, axes = figure(1, 3, size=(11.4, 4.2), sharey=True)
     dots(axes[0], shown, "accuracy", label="test accuracy in % (axis cut)")
     dots(axes[1], shown.assign(correlation=100 * shown["correlation"]), "correlation")
     axes[1].set_xlabel("correlation of distances in %")
@@ -45,7 +45,7 @@ def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
 def retrieval(runs: pd.DataFrame, marks: Mapping[str, float]) -> Figure:
     """Draw recall@1, a row per arm, and grey lines at `marks`, what no student was trained for."""
-    fig, ax = figure(size=(8.6, 3.6))
+    fig, ax = figure(size=(9.8, 4.4))
     dots(ax, runs, "recall@1", label="recall@1 on unseen classes in %")
     for place, (name, mark) in enumerate(marks.items()):
         style = {"linestyle": DASHES[place % len(DASHES)], "color": "#8C8C8C", "linewidth": 1.3}
@@ -65,7 +65,7 @@ def leaving_home(
         student: arm of the right panel, a line per seed.
         teacher: its recall as written, and inverted.
     """
-    fig, (left, right) = figure(1, 2, size=(9.0, 3.1))
+    fig, (left, right) = figure(1, 2, size=(10.4, 3.6))
     for place, arm in enumerate(alone):
         paths = np.stack(list(values(runs, arm, "path")))
         left.plot(range(1, paths.shape[1] + 1), paths.mean(axis=0), label=arm, **look(arm, place))

@@ -16,18 +16,18 @@ one has no direction: its cosines are 0 and so are their gradients, where the co
 
 import math
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from kdlab import models
 from kdlab.data import Batch
 from kdlab.methods.kd import check_temperature, hard_loss, kd_loss
 
-CELLS = 2**22  # numbers in the largest tensor of the angle term: 16 MiB in float32
+CELLS = 2**22  # the angle term holds tensors of no more numbers at once: 16 MiB each in float32
 TINY = 1e-6  # share of the root mean square length below which a vector has no direction
 UNIT = ("both", "teacher", "neither")
 
@@ -120,42 +120,23 @@ def rkd_angle(f_s: Tensor, f_t: Tensor) -> Tensor:
     """L_A, a scalar: 0 for batches of 1 and 2. Arguments and errors as in `rkd_distance`.
 
     There are B^3 cosines. They are computed for as many vertices at a time as fit CELLS numbers,
-    at least one, and so is their gradient: no tensor is larger than CELLS, B^2 or B C, whichever
-    is most, and about ten live at a time. In parts it can be differentiated once, not twice.
+    at least one, and once more in the backward pass instead of being kept: no tensor is larger
+    than CELLS, B^2 or B C, whichever is most, and about eight live at a time.
 
     >>> line, folded = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[0.0], [2.0], [1.0]])
     >>> round(27 * rkd_angle(folded, line).item(), 5)
     6.0
     """
     check_features(f_s, f_t)
-    f_s, f_t = centred(f_s), centred(f_t.detach())
-    n, widest = len(f_s), max(*f_s.shape, *f_t.shape)
+    n, widest = len(f_s), max(f_s[0].numel(), f_t[0].numel(), len(f_s))
     step = max(CELLS // (n * widest), 1)
     if step >= n:
         return angle_sum(f_s, f_t, slice(None)) / n**3
-    return _InParts.apply(f_s, f_t, step) / n**3
-
-
-class _InParts(torch.autograd.Function):
-    """The sum of `angle_sum` over parts of the vertices; each part's graph is gone at once."""
-
-    @staticmethod
-    def forward(ctx: Any, f_s: Tensor, f_t: Tensor, step: int) -> Tensor:
-        total, slope = f_s.new_zeros(()), torch.zeros_like(f_s)
-        for j in range(0, len(f_s), step):
-            with torch.set_grad_enabled(ctx.needs_input_grad[0]):
-                f = f_s.detach().requires_grad_()
-                part = angle_sum(f, f_t, slice(j, j + step))
-            if part.requires_grad:
-                slope += torch.autograd.grad(part, f)[0]
-            total += part.detach()
-        ctx.save_for_backward(slope)
-        return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return grad * ctx.saved_tensors[0], None, None
+    parts = [
+        checkpoint(angle_sum, f_s, f_t, slice(j, j + step), use_reentrant=False)
+        for j in range(0, n, step)
+    ]
+    return torch.stack(parts).sum() / n**3
 
 
 def angle_sum(f_s: Tensor, f_t: Tensor, vertices: slice) -> Tensor:
