@@ -108,6 +108,8 @@ def taught(ax: Axes, shelf: Shelf, size: str, epoch: int) -> None:
     """Draw the accuracy of every student that had this teacher, at each temperature."""
     runs = shelf.students[(shelf.students.teacher == size) & (shelf.students.epoch == epoch)]
     heights = sorted(set(shelf.students["T"]))
+    if runs.empty:
+        ax.annotate("no student had this teacher", (0.5, 0.5), xycoords="axes fraction", ha="center")
     for place, pupil in enumerate(PUPILS):
         mine, style = runs[runs.pupil == pupil], pupil_look(pupil)
         for T, group in mine.groupby("T"):

@@ -160,7 +160,7 @@ class _InParts(torch.autograd.Function):
 
 def angle_sum(f_s: Tensor, f_t: Tensor, vertices: slice) -> Tensor:
     """Return the sum of l over all triples with these vertices."""
-    psi_s, psi_t = angles(f_s, vertices), angles(f_t.detach(), vertices)
+    psi_s, psi_t = angles(f_s, vertices), angles(f_t, vertices)
     return F.smooth_l1_loss(psi_s, psi_t, reduction="sum", beta=1.0)
 
 
