@@ -3,5 +3,4 @@
 # Stem of the notebook -> module here. None: the paper studies distillation and proposes no loss.
 METHODS: dict[str, str | None] = {
     "00_kd": "kd",
-    "05_rkd": "rkd",
 }
