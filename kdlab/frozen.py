@@ -30,6 +30,7 @@ class Frozen:
         data: answers for its train and unlabelled images are stored, keyed by ``Batch.index``.
             None stores nothing: every answer is a forward pass.
         taps: places in `net`, see `kdlab.models.tap`, whose features it answers with.
+        logits: its answers (M, C) for `images` of `data`, where they are known already.
 
     Raises:
         ValueError: `net` has no such tap; or, when asked, a stored image that has no stored answer,
@@ -37,7 +38,11 @@ class Frozen:
     """
 
     def __init__(
-        self, net: nn.Module, data: Data | None = None, taps: str | Iterable[str] = ()
+        self,
+        net: nn.Module,
+        data: Data | None = None,
+        taps: str | Iterable[str] = (),
+        logits: Tensor | None = None,
     ) -> None:
         # channels last answers twice as fast on a CPU, with the same numbers to the 7th digit
         self.net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
@@ -46,9 +51,9 @@ class Frozen:
         self.probes: Tensor | None = None  # (M, PROBES) pixels of the image stored there
         self.kept: dict[str, Tensor] = {}  # tap -> (M, ...) features by index, where they fit
         if data is not None:
-            x = torch.cat([data.train.x, data.unlabelled.x])
+            x = images(data)
             index = torch.cat([data.train.index, data.unlabelled.index])
-            self.table = by_index(index, logits_of(net, x))
+            self.table = by_index(index, logits_of(net, x) if logits is None else logits)
             self.probes = by_index(index, probe(x))
             self._keep(index, x)
 
@@ -155,6 +160,11 @@ class Frozen:
 
     def __kdlab_fingerprint__(self) -> Any:
         return self.net, self.table, self.probes, self.taps, self.kept
+
+
+def images(data: Data) -> Tensor:
+    """Return the images that a teacher of `data` stores answers for, (M, C, H, W)."""
+    return torch.cat([data.train.x, data.unlabelled.x])
 
 
 class Unanswerable(nn.Module):

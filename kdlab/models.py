@@ -2,8 +2,9 @@
 
 Families (`W`, `D`, `K`, `H` are whole numbers):
 
-* ``cnnW``: three blocks conv3x3 - BN - ReLU - maxpool2 of W, 2W and 4W channels, global average
-  pool, linear. On (1, 28, 28) and 10 classes cnn2 has 496 parameters, cnn4 1,702, cnn32 94,186.
+* ``cnnW``: three blocks conv3x3 - BN - maxpool2 - ReLU of W, 2W and 4W channels, global average
+  pool, linear. Pooling before the ReLU gives the same numbers as after it, from a quarter of the
+  work. On (1, 28, 28) and 10 classes cnn2 has 496 parameters, cnn4 1,702, cnn32 94,186.
 * ``mlpHxH``: hidden ReLU layers, e.g. ``mlp30x30`` or ``mlp800x800``.
 * ``resnetD``: He, Zhang, Ren, Sun 2016, arXiv:1512.03385, section 4.2, D = 6n + 2, stages of 16,
   32 and 64 channels. Where a stage changes the shape, the shortcut is a 1x1 convolution with BN
@@ -90,15 +91,23 @@ def _pool() -> nn.Module:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+class ChannelsLast(nn.Module):
+    """The same numbers in another order in memory, in which a CPU pools several times faster."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` (B, C, H, W), the channels of a pixel side by side."""
+        return x.contiguous(memory_format=torch.channels_last)
+
+
 def _cnn(in_shape: Shape, width: str) -> Body:
     widths = (in_shape[0], *(int(width) * factor for factor in (1, 2, 4)))
-    blocks = {
-        f"block{i}": nn.Sequential(
-            _conv(widths[i - 1], widths[i]), nn.BatchNorm2d(widths[i]), nn.ReLU(), nn.MaxPool2d(2)
-        )
-        for i in (1, 2, 3)
-    }
-    return {**blocks, "pool": _pool()}, widths[3]
+
+    def block(i: int) -> nn.Module:
+        layers = [_conv(widths[i - 1], widths[i]), nn.BatchNorm2d(widths[i])]
+        layers += [ChannelsLast()] if i == 1 else []  # later blocks keep the order they get
+        return nn.Sequential(*layers, nn.MaxPool2d(2), nn.ReLU())
+
+    return {**{f"block{i}": block(i) for i in (1, 2, 3)}, "pool": _pool()}, widths[3]
 
 
 def _mlp(in_shape: Shape, hidden: str) -> Body:

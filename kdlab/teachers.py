@@ -14,13 +14,15 @@ from kdlab.cache import cache_dir
 from kdlab.data import Data
 from kdlab.fingerprint import fingerprint
 from kdlab.fit import fit
-from kdlab.frozen import Frozen, check_taps
+from kdlab.frozen import Frozen, check_taps, images
+from kdlab.measure import logits_of
 from kdlab.methods.kd import CE
 from kdlab.models import build
 from kdlab.recipe import Recipe
 from kdlab.store import load_weights, save_weights
 
 TEACHER = Recipe(epochs=20, shift=2)
+ANSWERS = ".answers"  # the logits for the stored images, kept in the file of the weights
 
 
 class Ensemble(nn.Module):
@@ -94,15 +96,17 @@ def snapshots(
         def keep(epoch: int, _: nn.Module) -> None:
             if epoch in paths:
                 states[epoch] = {k: plain(v) for k, v in model.state_dict().items()}
+                states[epoch][ANSWERS] = logits_of(model, images(data), device)
                 save_weights(paths[epoch], states[epoch])
 
         fit(CE(model), data, recipe, seed, on_epoch=[keep], device=device)
     answers = {}
     for epoch in wanted:
         net_then = build(net, data.n_classes, data.in_shape, seed=seed)
+        known = states[epoch].pop(ANSWERS) if epoch else None
         if epoch:
             net_then.load_state_dict(states[epoch])
-        answers[epoch] = Frozen(net_then, data, taps)
+        answers[epoch] = Frozen(net_then, data, taps, known)
     return answers
 
 

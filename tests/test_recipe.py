@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 import warnings
 from functools import partial
 
@@ -312,3 +314,31 @@ MUTANTS = {
 def test_a_wrong_recipe_is_caught(name: str):
     target, old, new, check = MUTANTS[name]
     assert_caught(target, old, new, by=[check])
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_an_optimiser_makes_the_steps_of_pytorch_s_own(optimiser):
+    torch_s = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimiser]
+    options = {"lr": 0.1, "weight_decay": 5e-4}
+    options |= {"momentum": 0.9, "nesterov": True} if optimiser == "sgd" else {}
+    ends = []
+    for make in (Recipe(optimiser=optimiser).optimiser_of, lambda w: torch_s(w, **options)):
+        weight = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
+        steps = make([weight])
+        for _ in range(5):
+            steps.zero_grad()
+            weight.pow(4).sum().backward()
+            steps.step()
+        ends.append(weight.detach())
+    assert torch.equal(*ends) and not torch.equal(ends[0], torch.tensor([1.0, -2.0, 3.0]))
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_a_step_does_not_import_the_compiler(optimiser):
+    code = (
+        "import sys, torch; from kdlab.recipe import Recipe; w = torch.ones(2, requires_grad=True);"
+        f"steps = Recipe(optimiser={optimiser!r}).optimiser_of([w]); w.sum().backward();"
+        "plan = Recipe().schedule_of(steps, 3); steps.step(); plan.step(); steps.zero_grad();"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
