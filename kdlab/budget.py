@@ -24,6 +24,7 @@ class Budget:
         whole_recipe: of a teacher on the labels of the whole pool, which needs fewer epochs.
         dataset: for ``dataset = "auto"``.
         n_labelled: labelled images; None: the data set's default.
+        ladder: teachers of growing size, at least three.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Budget:
     student_net: str = "cnn4"
     small_net: str = "cnn2"
     large_net: str = "cnn8"
+    ladder: tuple[str, ...] = ("cnn4", "cnn8", "cnn16", "cnn32")
     teacher_recipe: Recipe = TEACHER
     whole_recipe: Recipe = WHOLE
     student_recipe: Recipe = STUDENT
@@ -58,6 +60,7 @@ BUDGETS = {
         sweep=2,
         steps=20,
         teacher_net="cnn8",
+        ladder=("cnn2", "cnn4", "cnn8"),
         teacher_recipe=replace(TEACHER, steps=40),
         whole_recipe=replace(TEACHER, steps=80),
     ),
@@ -71,6 +74,7 @@ BUDGETS = {
         student_net="wrn_16_2",
         small_net="resnet8",
         large_net="wrn_16_2",
+        ladder=("resnet14", "resnet20", "resnet32", "resnet56", "resnet110"),
         teacher_recipe=BENCHMARK,
         whole_recipe=BENCHMARK,
         student_recipe=BENCHMARK,

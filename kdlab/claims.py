@@ -91,6 +91,31 @@ def paired(first: Any, second: Any, metric: str = "accuracy", by: str = "arm") -
     return statistic
 
 
+def cell(runs: pd.DataFrame, metric: str = "accuracy", **where: Any) -> pd.Series:
+    """Return `metric` of the runs with these values in these columns, indexed by seed.
+
+    For tables with several columns of names: ``cell(grid, student="small", T=4.0)``.
+
+    Raises:
+        KeyError: no such run, column or metric; says which there are.
+        ValueError: see `values`.
+    """
+    if not where or not {*where, metric} <= set(runs):
+        raise KeyError(f"got {where} and {metric!r}; name columns of this table: {list(runs)}.")
+    rows = runs
+    for name, value in where.items():
+        rows = rows[rows[name] == value]
+    if rows.empty:
+        have = {name: list(dict.fromkeys(runs[name])) for name in where}
+        raise KeyError(f"no run with {where}; the table has {have}.")
+    return values(rows, value, metric, by=name)
+
+
+def chosen(runs: pd.DataFrame, by: str, metric: str = "val_accuracy") -> Any:
+    """Return the value of the column `by` whose runs have the highest mean `metric` over seeds."""
+    return runs.groupby(by, sort=False)[metric].mean().idxmax()
+
+
 def interval(x: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
     """Return (mean, low, high) of `x` (n,): Student's t over seeds; low, high are NaN for n < 2.
 

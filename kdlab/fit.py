@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -118,13 +119,32 @@ def check_finite(epoch: int, curves: dict[str, torch.Tensor]) -> None:
 
 
 def run(
-    method: nn.Module, data: Data, recipe: Recipe, seed: int, device: str = "auto"
+    method: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    device: str = "auto",
+    watch: bool = False,
 ) -> dict[str, Any]:
     """Fit `method`, then measure it after the last epoch: the body of most arms.
 
+    Args:
+        method, data, recipe, seed, device: see `fit`.
+        watch: measure it on validation images after every epoch, too.
+
     Returns:
-        What `kdlab.measure.evaluate` says of the test images, and ``val_accuracy`` in %.
+        What `kdlab.measure.evaluate` says of the test images, and ``val_accuracy`` in %. With
+        `watch` also "val accuracies" (%) and "val nlls" (nats), arrays with one value an epoch.
     """
-    fit(method, data, recipe, seed, device=device)
+    seen: list[dict[str, Any]] = []
+
+    def note(_: int, now: nn.Module) -> None:
+        seen.append(evaluate(now, data.val, device))
+
+    fit(method, data, recipe, seed, on_epoch=[note] if watch else [], device=device)
     validation = evaluate(method, data.val, device)
-    return evaluate(method, data.test, device) | {"val_accuracy": validation["accuracy"]}
+    row = evaluate(method, data.test, device) | {"val_accuracy": validation["accuracy"]}
+    if watch:
+        row["val accuracies"] = np.array([epoch["accuracy"] for epoch in seen])
+        row["val nlls"] = np.array([epoch["nll"] for epoch in seen])
+    return row

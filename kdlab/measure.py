@@ -1,8 +1,9 @@
-"""What is measured on trained networks: accuracy, likelihood, calibration, entropy, diversity."""
+"""What is measured on networks: accuracy, likelihood, calibration, entropy, fidelity, diversity."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,15 @@ from torch import Tensor, nn
 
 from kdlab.data import Split
 from kdlab.models import tap
+
+HOTTEST = 1e6  # temperature at which a distribution counts as even
+
+
+class Fidelity(NamedTuple):
+    """How closely a student follows its teacher: `agreement` in % of images, `kl` in nats."""
+
+    agreement: float
+    kl: float
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -99,6 +109,64 @@ def evaluate_members(
     """Measure networks that were trained together on the images of `split`; see `members`."""
     z = torch.stack([logits_of(net, split.x, device) for net in nets])
     return members(z, split.y.cpu())
+
+
+def fidelity(z_s: Tensor, z_t: Tensor) -> Fidelity:
+    """Compare student with teacher logits (N, C), both at T = 1, whatever T they were trained at.
+
+    Returns:
+        agreement, images on which both decide alike (%), and the mean of KL(p_1 || q_1) in nats.
+        The teacher stands first, no factor T^2. After Cho, Hariharan 2019, arXiv:1910.01348,
+        section 5.2; measure on training images and on test images.
+
+    Raises:
+        ValueError: the shapes differ, or there is no image.
+
+    >>> z = torch.tensor([[2.0, 0, 0], [0, 1, 0], [0, 0, 3]])
+    >>> v = torch.tensor([[3.0, 0, 0], [2, 1, 0], [0, 1, 4]])
+    >>> [round(x, 4) for x in fidelity(z, v)]
+    [66.6667, 0.1801]
+    """
+    if z_s.shape != z_t.shape or z_s.dim() != 2 or not z_s.numel():
+        raise ValueError(
+            f"student logits have shape {tuple(z_s.shape)} and teacher logits {tuple(z_t.shape)}; "
+            "both must be (N, C), equal and not empty: were the same images measured?"
+        )
+    same = (z_s.argmax(dim=1) == z_t.argmax(dim=1)).double().mean()
+    log_q, log_p = (F.log_softmax(z.double(), dim=1) for z in (z_s, z_t))
+    kl = F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+    return Fidelity(100 * same.item(), kl.item())
+
+
+def softness(z: Tensor, T: float = 1.0) -> float:
+    """Return the mean entropy, in nats, of the distributions softmax(z / T); `z` is (N, C)."""
+    log_p = F.log_softmax(z.double() / T, dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1).mean().item()
+
+
+def temperature_for(z: Tensor, entropy: float) -> float:
+    """Return the T at which logits `z` (N, C) have the mean entropy `entropy`, in nats.
+
+    `softness` rises with T, so there is one such T; it is found by halving.
+
+    Raises:
+        ValueError: no temperature between 1e-6 and 1e6 gives this entropy.
+
+    >>> z = torch.tensor([[3.0, 0.0, 1.0]])
+    >>> round(temperature_for(3 * z, softness(z, 4.0)), 4)
+    12.0
+    """
+    low, high = -math.log(HOTTEST), math.log(HOTTEST)
+    least, most = softness(z, math.exp(low)), softness(z, math.exp(high))
+    if not least < entropy < most:
+        raise ValueError(
+            f"entropy is {entropy:.4g} nats, but these logits reach {least:.4g} to {most:.4g}; "
+            "give a value between, such as the softness of another teacher."
+        )
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if softness(z, math.exp(middle)) < entropy else (low, middle)
+    return math.exp((low + high) / 2)
 
 
 def cka(f: Tensor, g: Tensor) -> float:

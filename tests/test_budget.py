@@ -4,7 +4,7 @@ import pytest
 
 from kdlab.budget import BUDGETS, plan
 from kdlab.claims import FEWEST
-from kdlab.models import build
+from kdlab.models import build, size
 
 
 @pytest.mark.parametrize("name", BUDGETS)
@@ -14,6 +14,8 @@ def test_every_budget_can_be_planned_and_builds_its_nets(name):
     shape = (3, 32, 32) if name == "full" else (1, 28, 28)
     for net in (budget.teacher_net, budget.student_net, budget.small_net, budget.large_net):
         build(net, 10, shape, seed=0)
+    weights = [size(build(net, 10, shape, seed=0), shape).params for net in budget.ladder]
+    assert len(weights) >= 3 and weights == sorted(set(weights)), "a ladder goes up"
 
 
 def test_an_unknown_budget_is_refused():

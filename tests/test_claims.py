@@ -16,6 +16,8 @@ from kdlab.claims import (
     VERDICTS,
     Claim,
     above,
+    cell,
+    chosen,
     interval,
     judge,
     over_images,
@@ -153,6 +155,54 @@ def test_two_rows_with_one_seed_are_refused() -> None:
     with pytest.raises(ValueError, match="several rows with one seed"):
         paired("KD", "hard")(two_settings)
     assert len(paired("KD", "hard")(two_settings[two_settings["T"] == 4.0])) == 2
+
+
+# --- cell and chosen
+
+
+def a_grid() -> pd.DataFrame:
+    """Two students, two temperatures, two seeds; the accuracy says which row it is."""
+    rows = [
+        {"student": student, "T": T, "seed": seed, "accuracy": 100 * place + 10 * T + seed}
+        for place, student in enumerate(("small", "large"))
+        for T in (1.0, 4.0)
+        for seed in (3, 4)
+    ]
+    return pd.DataFrame(rows).sample(frac=1.0, random_state=2).assign(val_accuracy=[9.0] * 8)
+
+
+def test_cell_is_one_setting_by_seed() -> None:
+    found = cell(a_grid(), student="large", T=4.0).sort_index()
+    assert found.to_dict() == {3: 143.0, 4: 144.0}
+    assert set(cell(a_grid(), "val_accuracy", student="small", T=1.0)) == {9.0}
+    gap = cell(a_grid(), student="large", T=1.0) - cell(a_grid(), student="small", T=4.0)
+    assert gap.to_dict() == {3: 70.0, 4: 70.0}  # paired by seed, whatever the order of the rows
+
+
+@pytest.mark.parametrize(
+    ("where", "metric", "told"),
+    [
+        ({"student": "huge", "T": 4.0}, "accuracy", "['large', 'small']"),
+        ({"pupil": "small"}, "accuracy", "name columns of this table"),
+        ({"student": "small"}, "nll", "'nll'"),
+        ({}, "accuracy", "name columns of this table"),
+    ],
+)
+def test_an_unknown_cell_is_told(where: dict[str, Any], metric: str, told: str) -> None:
+    with pytest.raises(KeyError) as caught:
+        cell(a_grid().sort_values("student"), metric, **where)
+    assert told in str(caught.value)
+
+
+def test_half_a_setting_is_refused() -> None:
+    with pytest.raises(ValueError, match="several rows with one seed"):
+        cell(a_grid(), student="small")
+
+
+def test_chosen_has_the_best_mean_not_the_best_run() -> None:
+    runs = runs_of(steady=[5.0, 5.0], lucky=[9.0, 0.0], bad=[1.0, 1.0])
+    assert chosen(runs, "arm", "accuracy") == "steady"
+    assert chosen(runs.rename(columns={"accuracy": "val_accuracy"}), "arm") == "steady"
 
 
 # --- over_images

@@ -229,6 +229,15 @@ def test_with_unlabelled_repeats_the_labelled_rows(data: Data) -> None:
             few.with_unlabelled(repeat)
 
 
+def test_without_unlabelled_keeps_the_labelled_rows_only(data: Data) -> None:
+    few = data.without_unlabelled()
+    assert not len(few.unlabelled.y) and few.key != data.key
+    for mine, theirs in zip(few.train, data.train, strict=True):
+        assert mine.data_ptr() == theirs.data_ptr() and torch.equal(mine, theirs)
+    assert torch.equal(few.with_label_noise(0.3).train.y, data.with_label_noise(0.3).train.y)
+    assert len(few.take(20).unlabelled.y) == 480  # those lose their label now
+
+
 def test_classes_are_dropped_by_label_and_by_hidden_truth(data: Data) -> None:
     without, only = data.without_classes(3, 7), data.only_classes("7", 3)
     for part in ("train", "unlabelled"):

@@ -456,6 +456,19 @@ def test_run_measures_after_the_last_epoch(data: Data, device: str):
         assert equal(weights(method), weights(again))
 
 
+def test_run_can_watch_every_epoch_and_changes_nothing_by_it(data: Data):
+    watched, method = run(CE(student()), data, SHORT, seed=0, watch=True), CE(student())
+    plain = run(method, data, SHORT, seed=0)
+    assert set(watched) - set(plain) == {"val accuracies", "val nlls"}
+    assert watched["accuracy"] == plain["accuracy"]
+    last, seen = evaluate(method, data.val), []
+    fit(CE(again := student()), data, SHORT, on_epoch=[lambda *_: seen.append(again)])
+    assert len(watched["val accuracies"]) == len(watched["val nlls"]) == len(seen) > 1
+    assert watched["val accuracies"][-1] == last["accuracy"] == plain["val_accuracy"]
+    assert watched["val nlls"][-1] == pytest.approx(last["nll"])
+    assert watched["val accuracies"][0] != watched["val accuracies"][-1]
+
+
 # --- what it refuses ----------------------------------------------------------------------------
 
 

@@ -15,9 +15,12 @@ from kdlab.measure import (
     calibration_error,
     evaluate,
     features_of,
+    fidelity,
     logits_of,
     pick_device,
     scores,
+    softness,
+    temperature_for,
 )
 from kdlab.methods.kd import CE
 from kdlab.models import build, tap
@@ -338,3 +341,83 @@ def test_a_wrong_measure_of_several_is_caught(
     several = partial(test_members_are_measured_one_by_one_and_as_one, data, "cpu")
     by = several if check else test_cka_equals_the_slow_oracle_and_knows_its_invariances
     assert_caught(getattr(measure, target), old, new, by=[by])
+
+
+# --- how closely a student follows, how unsure a teacher is ---------------------------------------
+
+
+@pytest.mark.parametrize(("n", "c"), [(1, 2), (7, 3), (200, 10)])
+def test_fidelity_equals_the_slow_loops(n: int, c: int):
+    (z_s, _), (z_t, _) = case(n, c), case(n + 1, c, scale=4.0)
+    students, teachers = ([oracles.softmax(r) for r in oracles.rows(z)] for z in (z_s, z_t[:n]))
+    pairs = list(zip(students, teachers, strict=True))
+    same = sum(q.index(max(q)) == p.index(max(p)) for q, p in pairs)
+    found = fidelity(z_s, z_t[:n])
+    assert found.agreement == pytest.approx(100 * same / n)
+    assert found.kl == pytest.approx(math.fsum(oracles.kl(p, q) for q, p in pairs) / n, rel=1e-9)
+
+
+def test_fidelity_of_a_perfect_student():
+    z, _ = case(50, 10)
+    assert fidelity(z, z).agreement == 100
+    assert abs(fidelity(z + 3, z).kl) < 1e-9
+    assert fidelity(1e4 * z, z).kl > 1 and math.isfinite(fidelity(1e4 * z, z).kl)
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (2, 4)), ((0, 3), (0, 3)), ((3,), (3,))])
+def test_fidelity_needs_answers_to_the_same_images(shapes: tuple[tuple[int, ...], ...]):
+    with pytest.raises(ValueError, match=r"both must be \(N, C\), equal and not empty"):
+        fidelity(*(torch.zeros(shape) for shape in shapes))
+
+
+@pytest.mark.parametrize("T", [0.5, 1.0, 4.0])
+def test_softness_equals_the_slow_loop_and_is_bounded(T: float):
+    z, _ = case(30, 10)
+    slow = [oracles.entropy(oracles.softmax(row, T)) for row in oracles.rows(z)]
+    assert softness(z, T) == pytest.approx(math.fsum(slow) / 30, rel=1e-9)
+    assert 0 < softness(z, T) < math.log(10) == pytest.approx(softness(torch.zeros(3, 10), T))
+    assert softness(z, T) < softness(z, 2 * T)
+
+
+@pytest.mark.parametrize("T", [0.05, 1.0, 4.0, 300.0])
+def test_the_temperature_is_found_again(T: float):
+    z, _ = case(30, 10)
+    assert temperature_for(z, softness(z, T)) == pytest.approx(T, rel=1e-6)
+    assert temperature_for(5 * z, softness(z, T)) == pytest.approx(5 * T, rel=1e-6)
+
+
+@pytest.mark.parametrize("entropy", [-1.0, 0.0, math.log(10), 5.0, math.nan])
+def test_an_entropy_out_of_reach_is_refused(entropy: float):
+    with pytest.raises(ValueError, match="but these logits reach"):
+        temperature_for(case(30, 10)[0], entropy)
+
+
+def test_even_logits_have_no_such_temperature():
+    with pytest.raises(ValueError, match="but these logits reach"):
+        temperature_for(torch.zeros(4, 3), 0.5)
+
+
+follows = partial(test_fidelity_equals_the_slow_loops, n=7, c=3)
+FOLLOWING = {
+    "student first": (fidelity, "in (z_s, z_t))", "in (z_t, z_s))", follows),
+    "mean over classes": (fidelity, "log_target=True)", "log_target=True) / 3", follows),
+    "agreement as a share": (fidelity, "100 * same", "1 * same", follows),
+    "T multiplies": (
+        softness,
+        "z.double() / T",
+        "z.double() * T",
+        partial(test_softness_equals_the_slow_loop_and_is_bounded, T=4.0),
+    ),
+    "halves the wrong way": (
+        temperature_for,
+        "< entropy else",
+        "> entropy else",
+        partial(test_the_temperature_is_found_again, T=4.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWING)
+def test_a_wrong_distance_is_caught(name: str):
+    target, old, new, check = FOLLOWING[name]
+    assert_caught(target, old, new, by=[check])
