@@ -14,6 +14,7 @@ from kdlab import notebooks, readme
 from kdlab.cache import write_atomic
 
 GIB = 2**30
+PATIENCE = {"ci": 300, "lesson": 1800}  # seconds for a cell; "full" may take as long as it likes
 
 
 @dataclass
@@ -47,15 +48,18 @@ def _memory(process: psutil.Process) -> int:
 
 
 @contextmanager
-def metered(every: float = 0.25) -> Iterator[Cost]:
+def metered(every: float = 2.0) -> Iterator[Cost]:
     """Measure what happens inside: the `Cost` that is yielded is filled in at the end.
 
-    All processes started below this one count together, looked at each `every` seconds.
+    All processes started below this one count together. They are looked at each `every` seconds,
+    at first more often: a look costs a tenth of a second, which is then missing to them.
     """
     cost, over = Cost(), threading.Event()
 
     def watch() -> None:
-        while not over.wait(every):
+        pause = every / 8
+        while not over.wait(pause):
+            pause = min(2 * pause, every)
             children = psutil.Process().children(recursive=True)
             cost.peak = max(cost.peak, sum(_memory(child) for child in children) / GIB)
 
@@ -83,18 +87,26 @@ def prepare(source: Path, target: Path, given: dict[str, Any]) -> Path:
     return target
 
 
-def execute(nb: notebooks.Notebook, folder: Path) -> notebooks.Notebook:
+def execute(
+    nb: notebooks.Notebook, folder: Path, patience: int | None = None
+) -> notebooks.Notebook:
     """Run all cells in place, with `folder` as the working directory.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell raised; the outputs up to it are in `nb`.
+        nbclient.exceptions.CellTimeoutError: a cell took more than `patience` seconds.
     """
     import nbclient
 
     options: dict[str, Any] = {"store_widget_state": True, "record_timing": False}
     where = {"metadata": {"path": str(folder.resolve())}}
     client = nbclient.NotebookClient(
-        nb, kernel_name="python3", resources=where, coalesce_streams=True, **options
+        nb,
+        kernel_name="python3",
+        resources=where,
+        coalesce_streams=True,
+        timeout=patience,
+        **options,
     )
     return client.execute()
 
@@ -116,16 +128,18 @@ def run(source: Path, out: Path, given: dict[str, Any]) -> Run:
     Raises:
         ValueError: see `prepare`.
     """
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     out.mkdir(parents=True, exist_ok=True)
     nb = notebooks.read(prepare(source, out / source.name, given))
     error = ""
     with metered() as cost:
         try:
-            execute(nb, source.parent)
+            execute(nb, source.parent, PATIENCE.get(given.get("budget", "lesson")))
         except CellExecutionError as failure:
             error = f"FAILED with {failure.ename}: {failure.evalue}"
+        except CellTimeoutError as failure:
+            error = f"FAILED: {str(failure).splitlines()[0]}"
     write_atomic(out / source.name, notebooks.text(nb).encode())
     to_html(out / source.name)
     return Run(source.stem, cost, readme.claims(nb), error)
@@ -144,7 +158,7 @@ def rewrite(path: Path) -> Run:
     if (budget := notebooks.parameters(nb).get("budget")) != "lesson":
         raise ValueError(f"{path.name} has budget = {budget!r}, expected 'lesson': set it back.")
     with metered() as cost:
-        execute(nb, path.parent)
+        execute(nb, path.parent, PATIENCE["lesson"])
     notebooks.stamp(notebooks.clean(nb))
     write_atomic(path, notebooks.text(nb).encode())
     return Run(path.stem, cost, readme.claims(nb))
