@@ -1,0 +1,82 @@
+"""Figures of notebook 05 that are made of runs: classifiers, orders, retrieval, leaving home."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kdlab.claims import values
+from kdlab.plots import band, dots, figure, look
+
+DASHES = ("-", "--", ":", "-.", (0, (1, 4)))
+
+
+def two_by_two(parts: Mapping[str, tuple[pd.DataFrame, str]]) -> Figure:
+    """Draw accuracy without and with relations, a line without and one with soft targets.
+
+    Args:
+        parts: title -> (runs of the arms "hard labels", "KD", "RKD", "RKD + KD", what their names
+            end with).
+    """
+    fig, axes = figure(1, len(parts), size=(8.8, 3.2), squeeze=False)
+    for ax, (title, (runs, end)) in zip(axes[0], parts.items(), strict=True):
+        for without, with_it in (("hard labels", "RKD"), ("KD", "RKD + KD")):
+            two = runs[runs["arm"].isin([without + end, with_it + end])]
+            band(
+                ax, two.assign(place=two["arm"].eq(with_it + end) * 1), "place", "accuracy", without
+            )
+        ax.set_xticks([0, 1], ["without relations", "with RKD"])
+        ax.set(ylabel="test accuracy in % (axis cut)", title=title, xlim=(-0.2, 1.2))
+    axes[0][0].legend(loc="lower right")
+    return fig
+
+
+def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    """Draw accuracy and both measures of relations, a row per arm."""
+    shown = pd.concat([runs[runs["arm"] == arm] for arm in arms])
+    fig, axes = figure(1, 3, size=(9.8, 3.5), sharey=True)
+    dots(axes[0], shown, "accuracy", label="test accuracy in % (axis cut)")
+    dots(axes[1], shown.assign(correlation=100 * shown["correlation"]), "correlation")
+    axes[1].set_xlabel("correlation of distances in %")
+    dots(axes[2], shown, "degrees", label="difference of angles in degrees")
+    return fig
+
+
+def retrieval(runs: pd.DataFrame, marks: Mapping[str, float]) -> Figure:
+    """Draw recall@1, a row per arm, and grey lines at `marks`, what no student was trained for."""
+    fig, ax = figure(size=(8.6, 3.6))
+    dots(ax, runs, "recall@1", label="recall@1 on unseen classes in %")
+    for place, (name, mark) in enumerate(marks.items()):
+        style = {"linestyle": DASHES[place % len(DASHES)], "color": "#8C8C8C", "linewidth": 1.3}
+        ax.axvline(mark, label=f"{name}: {mark:.1f}", **style)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="for comparison")
+    return fig
+
+
+def leaving_home(
+    runs: pd.DataFrame, alone: Sequence[str], student: str, teacher: tuple[float, float]
+) -> Figure:
+    """Draw recall during training of the arms `alone`, and recall as written against inverted.
+
+    Args:
+        runs: rows with ``path`` (epochs,), ``recall@1`` and ``inverted``.
+        alone: arms of the left panel.
+        student: arm of the right panel, a line per seed.
+        teacher: its recall as written, and inverted.
+    """
+    fig, (left, right) = figure(1, 2, size=(9.0, 3.1))
+    for place, arm in enumerate(alone):
+        paths = np.stack(list(values(runs, arm, "path")))
+        left.plot(range(1, paths.shape[1] + 1), paths.mean(axis=0), label=arm, **look(arm, place))
+    left.set(xlabel="epoch", ylabel="recall@1 on unseen classes in %")
+    left.legend()
+    right.plot([0, 1], teacher, label="teacher", **look("teacher"))
+    home, away = (values(runs, student, column) for column in ("recall@1", "inverted"))
+    for place, pair in enumerate(zip(home, away, strict=True)):
+        label = None if place else f"{student}, each seed"
+        right.plot([0, 1], pair, "D-", color="#CC79A7", alpha=0.6, label=label)
+    right.set_xticks([0, 1], ["as written", "inverted"])
+    right.set(xlim=(-0.2, 1.2), ylabel="recall@1 in %")
+    right.legend()
+    return fig
