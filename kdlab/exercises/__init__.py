@@ -59,7 +59,7 @@ def slip_unless(right: object, hint: str) -> None:
 class _ByNotebook(Mapping[str, Mapping[str, Exercise]]):
     """{notebook stem: {function name: exercise}}, each file imported when asked for."""
 
-    FILES: ClassVar = {"00_kd": "kd"}
+    FILES: ClassVar = {"00_kd": "kd", "01_efficacy": "efficacy", "05_rkd": "rkd", "08_dml": "dml"}
 
     def __getitem__(self, stem: str) -> Mapping[str, Exercise]:
         return importlib.import_module(f"{__name__}.{self.FILES[stem]}").EXERCISES
