@@ -58,7 +58,7 @@ BUDGETS = {
         "ci",
         seeds=2,
         sweep=2,
-        steps=20,
+        steps=10,
         teacher_net="cnn8",
         ladder=("cnn2", "cnn4", "cnn8"),
         teacher_recipe=replace(TEACHER, steps=40),

@@ -30,7 +30,7 @@ def test_verdicts_come_from_lesson_and_full_only():
 
 
 def test_ci_is_short():
-    assert plan("ci").recipe.total_steps(500) == 20
+    assert plan("ci").recipe.total_steps(500) == 10
     assert plan("ci").teacher_recipe.total_steps(500) <= 40
 
 
