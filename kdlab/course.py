@@ -52,7 +52,7 @@ def metered(every: float = 2.0) -> Iterator[Cost]:
     """Measure what happens inside: the `Cost` that is yielded is filled in at the end.
 
     All processes started below this one count together. They are looked at each `every` seconds,
-    at first more often: a look costs a tenth of a second, which is then missing to them.
+    at first more often: a look takes time, which is then missing to them.
     """
     cost, over = Cost(), threading.Event()
 

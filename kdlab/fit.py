@@ -142,7 +142,7 @@ def run(
         seen.append(evaluate(now, data.val, device))
 
     fit(method, data, recipe, seed, on_epoch=[note] if watch else [], device=device)
-    validation = evaluate(method, data.val, device)
+    validation = seen[-1] if watch else evaluate(method, data.val, device)
     row = evaluate(method, data.test, device) | {"val_accuracy": validation["accuracy"]}
     if watch:
         row["val accuracies"] = np.array([epoch["accuracy"] for epoch in seen])

@@ -17,8 +17,8 @@ SCHEDULES = ("one-cycle", "steps", "constant")
 class _Uncompiled:
     """An optimiser of PyTorch as it is written, without the wrappers for its compiler.
 
-    The first call of a wrapper imports the compiler: 2 s and 200 MB in every process, for nothing,
-    because no step is compiled here.
+    The first call of a wrapper imports the compiler, which takes time and memory in every process,
+    for nothing, because no step is compiled here.
     """
 
     add_param_group = inspect.unwrap(optim.Optimizer.add_param_group)

@@ -54,6 +54,11 @@ def pick(split: Split, mask: Tensor) -> Split:
     return Split(*(column[rows] for column in split))
 
 
+def none(split: Split) -> Split:
+    """Return no rows, of the shapes and types of `split`."""
+    return Split(*(column[:0] for column in split))
+
+
 def join(a: Split, b: Split) -> Split:
     """Return the rows of `a`, then those of `b`; images that lie side by side are not copied."""
     y, index = torch.cat([a.y, b.y]), torch.cat([a.index, b.index])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdlab.cache import cache_dir
 from kdlab.data import stored
-from kdlab.data.rows import Split, join, pick, shifted
+from kdlab.data.rows import Split, join, none, pick, shifted
 from kdlab.seeds import generator
 
 PARTS = ("train", "unlabelled", "val", "test")
@@ -73,17 +73,15 @@ class Data:
         """
         if repeat < 1:
             raise ValueError(f"with_unlabelled({repeat!r}), expected 1 or more copies of train.")
-        none = Split(*(column[:0] for column in self.unlabelled))
         rows = join(self.train, self.unlabelled)
         if repeat > 1:
             pairs = zip(self.train, rows, strict=True)
             rows = Split(*(torch.cat([own] * (repeat - 1) + [whole]) for own, whole in pairs))
-        return self._derive("unlabelled", rows, none)
+        return self._derive("unlabelled", rows, none(self.unlabelled))
 
     def without_unlabelled(self) -> "Data":
         """Forget the unlabelled rows: a teacher answers for the labelled ones only, so faster."""
-        none = Split(*(column[:0] for column in self.unlabelled))
-        return self._derive("labelled", self.train, none)
+        return self._derive("labelled", self.train, none(self.unlabelled))
 
     def without_classes(self, *classes: int | str) -> "Data":
         """Drop `classes` (numbers or names) from train and unlabelled; val and test stay whole.

@@ -56,6 +56,20 @@ def slip_unless(right: object, hint: str) -> None:
         raise SlipError(hint)
 
 
+def tell_apart(
+    answer: Callable[..., str], patients: Mapping[str, Callable[..., Any]], hint: str
+) -> None:
+    """Ask `answer` to name every one of `patients`, {name: function}, and the "right" one twice.
+
+    Raises:
+        SlipError: it gave another name; says `hint`, which takes the true name and the given one.
+    """
+    for name in (*patients, "right"):
+        got = answer(patients[name])
+        slip_unless(got in patients, f"you answered {got!r}; answer one of {', '.join(patients)}.")
+        slip_unless(got == name, hint.format(name, got))
+
+
 class _ByNotebook(Mapping[str, Mapping[str, Exercise]]):
     """{notebook stem: {function name: exercise}}, each file imported when asked for."""
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlab.exercises import Exercise, slip_unless
+from kdlab.exercises import Exercise, slip_unless, tell_apart
 from kdlab.methods.dml import mimicry_loss
 from kdlab.methods.kd import hard_loss
 
@@ -134,11 +134,8 @@ SLIPS = ("right", "swapped", "not detached", "sum", "epsilon")
 
 def test_diagnose(answer: Callable[..., str]) -> str:
     """Show it every patient, and the healthy one twice."""
-    for name in (*SLIPS, "right"):
-        got = answer(partial(dml, slip=name))
-        slip_unless(got in SLIPS, f"you answered {got!r}; answer one of {', '.join(SLIPS)}.")
-        hint = f"losses that are {name!r} were called {got!r}: which input tells these two apart?"
-        slip_unless(got == name, hint)
+    hint = "losses that are {!r} were called {!r}: which input tells these two apart?"
+    tell_apart(answer, {name: partial(dml, slip=name) for name in SLIPS}, hint)
     return "all five were told apart."
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kdlab.claims import interval
 from kdlab.figures.dml_explorer import PEERS
 from kdlab.plots import band, figure, look
 
@@ -28,11 +27,9 @@ def tails(ax: Axes, spread: Mapping[str, np.ndarray], last: int = 5) -> None:
 def rises(ax: Axes, runs: pd.DataFrame, column: str, sigmas: Sequence[float]) -> None:
     """Draw how the array in `column`, one number a sigma, rises: mean and 95 % band of each arm."""
     for place, (name, group) in enumerate(runs.groupby("arm", sort=False)):
-        table = np.stack(list(group[column]))
-        mean, low, high = np.array([interval(values) for values in table.T]).T
-        style = look(str(name), place)
-        ax.plot(sigmas, mean, DASHES[place % 4], label=name, **style)
-        ax.fill_between(sigmas, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        points = group[[column]].assign(sigma=[sigmas] * len(group)).explode([column, "sigma"])
+        points = points.astype(float)
+        band(ax, points, "sigma", column, str(name), place, linestyle=DASHES[place % 4])
     ax.legend()
 
 
