@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -78,9 +79,9 @@ def bundle(fig: Figure, alt: str) -> dict[str, str]:
 
 def png(fig: Figure, colours: int = 64) -> bytes:
     """Return `fig` as PNG with a palette of `colours`, a quarter of the size of full colour."""
-    full, small = io.BytesIO(), io.BytesIO()
-    fig.savefig(full, format="png")
-    page = Image.open(full).convert("RGB")
+    canvas, small = FigureCanvasAgg(fig), io.BytesIO()
+    canvas.draw()  # `savefig` would draw twice, and pack the pixels only to unpack them here
+    page = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     page = page.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     page.save(small, format="png", optimize=True)
     return small.getvalue()

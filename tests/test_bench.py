@@ -118,6 +118,14 @@ def test_comparison_is_the_single_run_repeated(monkeypatch, setting, tmp_path):
     assert not list(tmp_path.iterdir())  # the runs went to the empty cache, not to this one
 
 
+@pytest.mark.parametrize(
+    ("cores", "seeds", "expected"), [(2, 5, 3), (2, 4, 2), (2, 1, 1), (4, 5, 5), (8, 5, 5)]
+)
+def test_no_core_idles_while_the_last_run_goes_on(monkeypatch, cores, seeds, expected):
+    monkeypatch.setattr(timing.joblib, "cpu_count", lambda: cores)
+    assert timing.processes(seeds) == expected
+
+
 def runs(**seconds: list[float]) -> pd.DataFrame:
     names = {"ours": KDLAB, "plain": PLAIN, "box": BOX, "bare": BARE}
     return pd.DataFrame(
@@ -130,10 +138,12 @@ def runs(**seconds: list[float]) -> pd.DataFrame:
 GOOD = {"ours": [5, 4, 9], "plain": [20, 15, 14], "box": [21, 10, 31], "bare": [4.5, 4, 3]}
 
 
-def verdicts(times: dict[str, list[float]], compared: float, accuracy: float = 90.0) -> list:
+def verdicts(
+    times: dict[str, list[float]], compared: float, accuracy: float = 90.0, warm: float = 8.0
+) -> list:
     table = runs(**times)
     table.loc[table.way == KDLAB, "accuracy"] = accuracy
-    return [bar.verdict for bar in report.bars(report.summary(table, compared, 1000), 3)]
+    return [bar.verdict for bar in report.bars(report.summary(table, compared, 1000), 3, warm)]
 
 
 def test_summary_takes_medians_and_sums():
@@ -144,18 +154,20 @@ def test_summary_takes_medians_and_sums():
 
 
 def test_bars():
-    assert verdicts(GOOD, 8.0) == ["PASS", "PASS", "PASS", "PASS", "PASS", "PASS"]
+    assert verdicts(GOOD, 8.0) == ["PASS"] * 8
     assert verdicts(GOOD | {"plain": [14.9, 14.9, 20]}, 8.0)[0] == "FAIL"
     assert verdicts(GOOD | {"box": [14.9, 14.9, 20]}, 8.0)[1] == "FAIL"
     assert verdicts(GOOD, 49 / 5.9)[2:4] == ["FAIL", "PASS"]
     assert verdicts(GOOD, 62 / 5.9)[2:4] == ["FAIL", "FAIL"]
-    assert verdicts(GOOD | {"bare": [3.9, 3.9, 5]}, 8.0)[4] == "FAIL"
-    assert verdicts(GOOD, 8.0, accuracy=88.9)[5] == "FAIL"
+    assert verdicts(GOOD, 9.0, warm=49 / 5.9)[2:6] == ["FAIL", "PASS", "FAIL", "PASS"]
+    assert verdicts(GOOD, 9.0)[2:6] == ["FAIL", "PASS", "PASS", "PASS"]
+    assert verdicts(GOOD | {"bare": [3.9, 3.9, 5]}, 8.0)[6] == "FAIL"
+    assert verdicts(GOOD, 8.0, accuracy=88.9)[7] == "FAIL"
 
 
 def test_a_way_that_did_not_run_passes_no_bar():
     without = {way: times for way, times in GOOD.items() if way != "box"}
-    assert verdicts(without, 8.0) == ["PASS", "SKIP", "PASS", "SKIP", "PASS", "PASS"]
+    assert verdicts(without, 8.0) == ["PASS", "SKIP"] * 3 + ["PASS", "PASS"]
     assert "not measured" in str(report.Bar("x", None, ">=", 3))
 
 

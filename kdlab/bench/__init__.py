@@ -6,9 +6,10 @@ learning rates. A run is the training alone, without imports and without the tes
 bare step compute on one thread. The loops with a loader have two loader processes, and compute on
 one thread or on all cores, whichever a short trial finds quicker for them.
 
-The comparison over seeds takes kdlab's whole `compare` on two processes, with nothing stored, and
-sets it against the other ways' runs of the same seeds one after another. kdlab's time holds the
-start of its workers and their imports; the time with workers that run already stands beside it.
+The comparison over seeds takes kdlab's whole `compare`, with nothing stored, and sets it against
+the other ways' runs of the same seeds one after another. It is timed twice: with new worker
+processes, so that their start and their imports are on kdlab's time alone, and with the same
+workers once they run, as in every comparison of a notebook but its first.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def _bench(args: argparse.Namespace) -> int:
     from kdlab import readme
     from kdlab.bench.setting import prepare
     from kdlab.bench.summary import bars, markdown, record, summary
-    from kdlab.bench.timing import comparison, interleaved, quickest_threads
+    from kdlab.bench.timing import comparison, interleaved, processes, quickest_threads
     from kdlab.bench.ways import WAYS, missing
     from kdlab.cache import write_atomic
     from kdlab.data import load
@@ -67,7 +68,8 @@ def _bench(args: argparse.Namespace) -> int:
     runs = interleaved(cores, setting, args.rounds)
     new, warm = (comparison(setting, args.rounds, new).seconds.iloc[0] for new in (True, False))
     table = summary(runs, new, images=args.images * args.epochs)
-    found, caption = bars(table, args.rounds), _caption(args, cores, warm)
+    found = bars(table, args.rounds, warm)
+    caption = _caption(args, cores, processes(args.rounds), warm)
     text = markdown(table, args.rounds, caption)
     print(f"\n{text}\n\n" + "\n".join(map(str, found)))
     everything = record(
@@ -79,12 +81,12 @@ def _bench(args: argparse.Namespace) -> int:
     return int(any(bar.verdict == "FAIL" for bar in found))
 
 
-def _caption(args: argparse.Namespace, cores: dict[str, int], warm: float) -> str:
+def _caption(args: argparse.Namespace, cores: dict[str, int], workers: int, warm: float) -> str:
     threads = ", ".join(f"{name} {n}" for name, n in cores.items())
     return (
         f"Medians of {args.rounds} interleaved runs: cnn32 teaches cnn4, {args.images:,} images, "
         f"{args.epochs} epochs, batch 50; {joblib.cpu_count()} cores, torch {torch.__version__}, "
         f"Python {platform.python_version()}. Threads beside the loader's processes: {threads}. "
-        f"{args.rounds} seeds: kdlab on two processes, their start included ({warm:.1f} s where "
-        "they run already), the others one run after another."
+        f"{args.rounds} seeds: kdlab on {workers} processes, their start and imports included "
+        f"({warm:.1f} s where they run already), the others one run after another."
     )

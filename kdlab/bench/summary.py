@@ -48,22 +48,29 @@ def summary(runs: pd.DataFrame, compared: float, images: int) -> pd.DataFrame:
     return table
 
 
-def bars(table: pd.DataFrame, seeds: int) -> list[Bar]:
-    """Return the requirements of speed, and one of learning, on a table of `summary`."""
+def bars(table: pd.DataFrame, seeds: int, warm: float) -> list[Bar]:
+    """Return the requirements of speed, and one of learning, on a table of `summary`.
 
-    def times(way: str, column: str) -> float | None:
-        return table.at[way, column] / table.at[KDLAB, column] if way in table.index else None
+    `warm`: seconds of kdlab's comparison where its workers run already.
+    """
+    ours = table.loc[KDLAB]
 
+    def times(way: str, column: str, seconds: float) -> float | None:
+        return table.at[way, column] / seconds if way in table.index else None
+
+    runs = {"one run": ("seconds", ours.seconds, 3.0)}
+    runs[f"{seeds} seeds"] = ("all_seeds", ours.all_seeds, 6.0)
+    runs[f"{seeds} seeds, workers running"] = ("all_seeds", warm, 6.0)
     rivals = [way for way in (PLAIN, BOX) if way in table.index]
-    limit = table.at[KDLAB, "seconds"] / table.at[BARE, "seconds"]
-    behind = table.loc[rivals, "accuracy"].max() - table.at[KDLAB, "accuracy"]
+    bare = ours.seconds / table.at[BARE, "seconds"]
+    behind = table.loc[rivals, "accuracy"].max() - ours.accuracy
     return [
-        *(Bar(f"one run, times {way}", times(way, "seconds"), ">=", 3) for way in (PLAIN, BOX)),
         *(
-            Bar(f"{seeds} seeds, times {way}", times(way, "all_seeds"), ">=", 6)
+            Bar(f"{what}, times {way}", times(way, column, seconds), ">=", limit)
+            for what, (column, seconds, limit) in runs.items()
             for way in (PLAIN, BOX)
         ),
-        Bar(f"one run, time over the {BARE}'s", limit, "<=", 1.25),
+        Bar(f"one run, time over the {BARE}'s", bare, "<=", 1.25),
         Bar("test accuracy behind the best rival, points", behind, "<=", 1),
     ]
 

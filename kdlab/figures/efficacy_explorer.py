@@ -120,7 +120,7 @@ def taught(ax: Axes, shelf: Shelf, size: str, epoch: int) -> None:
             ax.plot([at, at], [low, high], color=style["color"], linewidth=3, alpha=0.6)
             ax.plot(at, mean, linestyle="none", markersize=8, **style)
             side: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "va": "center"}
-            ax.annotate(f"{mean:.1f}", (at, mean), (8, 0), **side)
+            ax.annotate(f"{mean:.1f}", (at, mean), (8, 7 if place else -7), **side)
         ax.plot([], [], linestyle="none", label=f"{pupil} student", **style)
         ax.axhline(shelf.alone[pupil], color=style["color"], linestyle="--", linewidth=1.2)
     ax.set_xticks(range(len(heights)), [f"T = {T:g}" for T in heights])
