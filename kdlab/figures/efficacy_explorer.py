@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import expit, logit
 from torch import Tensor
 
 from kdlab.claims import interval
@@ -17,6 +18,7 @@ from kdlab.measure import calibration_error, softness, temperature_for
 from kdlab.plots import LOOKS, figure, picture
 
 TEACHER = LOOKS["teacher"][0]
+ODDS = (2, 5, 10, 20, 40, 60, 80, 90, 95, 98, 99.5)  # ticks in %
 CURVE = np.geomspace(0.5, 32, 25)  # temperatures of the entropy curves
 
 
@@ -105,7 +107,11 @@ def entropies(ax: Axes, shelf: Shelf, size: str, epoch: int, T: float) -> None:
 
 
 def taught(ax: Axes, shelf: Shelf, size: str, epoch: int) -> None:
-    """Draw the accuracy of every student that had this teacher, at each temperature."""
+    """Draw the accuracy of every student that had this teacher, at each temperature.
+
+    The axis is the same for all teachers. Its scale, the log of the odds, shows points near 90 % as
+    well as the far lower ones of students whose teacher was young.
+    """
     runs = shelf.students[(shelf.students.teacher == size) & (shelf.students.epoch == epoch)]
     heights = sorted(set(shelf.students["T"]))
     if runs.empty:
@@ -124,8 +130,21 @@ def taught(ax: Axes, shelf: Shelf, size: str, epoch: int) -> None:
         ax.plot([], [], linestyle="none", label=f"{pupil} student", **style)
         ax.axhline(shelf.alone[pupil], color=style["color"], linestyle="--", linewidth=1.2)
     ax.set_xticks(range(len(heights)), [f"T = {T:g}" for T in heights])
-    low, high = shelf.students.accuracy.quantile([0.02, 1.0])
-    ax.set(xlim=(-0.5, len(heights) - 0.3), ylim=(low - 1.5, high + 1.5))
+    low, high = log_odds(shelf.students.accuracy.quantile([0.02, 1.0]))
+    ax.set_yscale("function", functions=(log_odds, percent))
+    ax.set_yticks(ODDS, [f"{tick:g}" for tick in ODDS])
+    ax.set_ylim(percent(low - 0.3), percent(high + 0.6))  # after the ticks, which widen it
+    ax.set_xlim(-0.5, len(heights) - 0.3)
     ax.set_ylabel("test accuracy in %")
     ax.set_title("What it taught (dashed: no teacher)")
     ax.legend(loc="lower right", fontsize=8)
+
+
+def log_odds(percent: Any) -> np.ndarray:
+    """Return ln(p / (1 - p)) of shares in %, those beyond the ticks taken as the nearest tick."""
+    return logit(np.clip(percent, ODDS[0], ODDS[-1]) / 100)
+
+
+def percent(log_odds: Any) -> Any:
+    """Return the share in % of these log odds."""
+    return 100 * expit(log_odds)
