@@ -12,13 +12,15 @@ it refers to, the seed. Change a loss and its arms train again; add a seed and o
 """
 
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import joblib
 import pandas as pd
 import torch
+from joblib.parallel import BACKENDS, get_active_backend
 
 from kdlab.cache import cache_dir
 from kdlab.fingerprint import fingerprint
@@ -51,7 +53,8 @@ def compare(
         arms: {name: arm}. A name is a string, or a tuple with one value per column of `by`.
         seeds: how many (0, 1, ...) or which. The same seeds serve all arms: runs are paired.
         by: the columns that hold the names.
-        n_jobs: processes of one thread each; None takes all cores, or 1 on a GPU. A surrounding
+        n_jobs: processes of one thread each; None takes all cores, or 1 on a GPU. This process
+            makes a run itself where a single one would be left over. A surrounding
             ``joblib.parallel_config(backend="dask")`` sends the runs to a Dask cluster, whose
             workers must see the same `kdlab.cache.cache_dir`.
         title: stands before the progress bar.
@@ -72,11 +75,10 @@ def compare(
     rows = {job: read_row(path) for job, path in paths.items()}
     missing = [(n, s) for s in dict.fromkeys(chosen) for n in arms if rows[n, s] is None]
     workers = n_jobs or (1 if pick_device().type == "cuda" else -1)
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    tasks = (joblib.delayed(run_one)(arms[n], s, n, paths[n, s]) for n, s in missing)
+    tasks = [(arms[n], s, n, paths[n, s]) for n, s in missing]
     failures = []
     with bar(len(jobs), len(jobs) - len(missing), title) as progress:
-        for failure in parallel(tasks):
+        for failure in run_all(tasks, workers):
             progress.update()
             failures += [failure] if failure else []
     rows |= {job: read_row(paths[job]) for job in missing}
@@ -113,6 +115,21 @@ def run_path(arm: Arm, seed: int, name: Any) -> Path:
         return cache_dir() / "runs" / f"{fingerprint(setting)[:32]}.npz"
     except TypeError as error:
         raise TypeError(f"arm {name!r}: {error}") from None
+
+
+def run_all(tasks: list[tuple[Any, ...]], n_jobs: int) -> Iterator[str | None]:
+    """Do `run_one` for all `tasks` in `n_jobs` processes; yield what it says, as they end.
+
+    A single run that would be left for the last round, while the other cores idle, is made by this
+    process meanwhile: on a copy, as in any other process, so that it changes nothing here.
+    """
+    local = isinstance(get_active_backend()[0], BACKENDS["loky"])
+    odd = local and len(tasks) % joblib.effective_n_jobs(n_jobs) == 1
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    others = parallel(joblib.delayed(run_one)(*task) for task in tasks[odd:])
+    for task in tasks[:odd]:
+        yield run_one(*cloudpickle.loads(cloudpickle.dumps(task)))
+    yield from others
 
 
 def run_one(arm: Arm, seed: int, name: Any, path: Path) -> str | None:

@@ -1,7 +1,6 @@
 """One progress bar, in a terminal and in a notebook, that leaves one line behind."""
 
 import sys
-from types import TracebackType
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -56,12 +55,7 @@ class bar:  # noqa: N801 - used like tqdm
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.tqdm.close()
         if self.line:
             stored = f", {self.stored} of them from store" if self.stored else ""

@@ -118,14 +118,6 @@ def test_comparison_is_the_single_run_repeated(monkeypatch, setting, tmp_path):
     assert not list(tmp_path.iterdir())  # the runs went to the empty cache, not to this one
 
 
-@pytest.mark.parametrize(
-    ("cores", "seeds", "expected"), [(2, 5, 3), (2, 4, 2), (2, 1, 1), (4, 5, 5), (8, 5, 5)]
-)
-def test_no_core_idles_while_the_last_run_goes_on(monkeypatch, cores, seeds, expected):
-    monkeypatch.setattr(timing.joblib, "cpu_count", lambda: cores)
-    assert timing.processes(seeds) == expected
-
-
 def runs(**seconds: list[float]) -> pd.DataFrame:
     names = {"ours": KDLAB, "plain": PLAIN, "box": BOX, "bare": BARE}
     return pd.DataFrame(

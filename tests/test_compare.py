@@ -488,6 +488,40 @@ def test_parallel_runs_equal_runs_one_after_the_other_bit_for_bit(
     assert side_by_side.nll.nunique() == 4
 
 
+@pytest.mark.parametrize(
+    ("seeds", "here"), [(1, [True]), (2, [False] * 2), (3, [True, False, False])]
+)
+def test_a_run_that_would_be_left_over_is_made_here(seeds: int, here: list[bool]) -> None:
+    home = os.getpid()
+    table = compare({"a": lambda seed: {"here": os.getpid() == home}}, seeds, n_jobs=2)
+    assert table.here.tolist() == here
+
+
+def test_a_run_made_here_equals_those_made_elsewhere_and_changes_nothing(
+    real_arms: dict[str, Arm], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+
+    def arm(seed: int) -> dict[str, Any]:
+        used.append(seed)
+        return real_arms["narrow"](seed) | {"uses": len(used)}
+
+    table = compare({"a": arm}, 3, n_jobs=2)
+    assert table.uses[0] == 1 and used == []
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "other"))
+    again = compare({"a": real_arms["narrow"]}, 3, n_jobs=1)
+    assert table.nll.tolist() == again.nll.tolist()
+
+
+def test_a_run_that_fails_here_is_told_and_the_others_are_kept() -> None:
+    def arm(seed: int) -> dict[str, Any]:
+        return {"x": 1 / seed}
+
+    with pytest.raises(ArmError, match="seed 0: ZeroDivisionError") as caught:
+        compare({"a": arm}, 3, n_jobs=2)
+    assert caught.value.table.x.tolist() == [1.0, 0.5]
+
+
 def test_runs_use_one_thread_and_leave_the_setting_as_it_was() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -46,7 +46,7 @@ def _bench(args: argparse.Namespace) -> int:
     from kdlab import readme
     from kdlab.bench.setting import prepare
     from kdlab.bench.summary import bars, markdown, record, summary
-    from kdlab.bench.timing import comparison, interleaved, processes, quickest_threads
+    from kdlab.bench.timing import comparison, interleaved, quickest_threads
     from kdlab.bench.ways import WAYS, missing
     from kdlab.cache import write_atomic
     from kdlab.data import load
@@ -69,7 +69,7 @@ def _bench(args: argparse.Namespace) -> int:
     new, warm = (comparison(setting, args.rounds, new).seconds.iloc[0] for new in (True, False))
     table = summary(runs, new, images=args.images * args.epochs)
     found = bars(table, args.rounds, warm)
-    caption = _caption(args, cores, processes(args.rounds), warm)
+    caption = _caption(args, cores, warm)
     text = markdown(table, args.rounds, caption)
     print(f"\n{text}\n\n" + "\n".join(map(str, found)))
     everything = record(
@@ -81,12 +81,12 @@ def _bench(args: argparse.Namespace) -> int:
     return int(any(bar.verdict == "FAIL" for bar in found))
 
 
-def _caption(args: argparse.Namespace, cores: dict[str, int], workers: int, warm: float) -> str:
+def _caption(args: argparse.Namespace, cores: dict[str, int], warm: float) -> str:
     threads = ", ".join(f"{name} {n}" for name, n in cores.items())
     return (
         f"Medians of {args.rounds} interleaved runs: cnn32 teaches cnn4, {args.images:,} images, "
         f"{args.epochs} epochs, batch 50; {joblib.cpu_count()} cores, torch {torch.__version__}, "
         f"Python {platform.python_version()}. Threads beside the loader's processes: {threads}. "
-        f"{args.rounds} seeds: kdlab on {workers} processes, their start and imports included "
+        f"{args.rounds} seeds: kdlab with two workers, their start and imports included "
         f"({warm:.1f} s where they run already), the others one run after another."
     )

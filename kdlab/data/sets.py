@@ -4,6 +4,7 @@ import functools
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -231,19 +232,9 @@ def _attach(key: str, path: str) -> Data:
             f"process wrote: share that folder, or set KDLAB_CACHE to a shared one."
         )
     t, facts = stored.mapped(found)
-    train, unlabelled, val, test = (
-        Split(*(t[f"{part}.{field}"] for field in Split._fields)) for part in PARTS
-    )
-    return Data(
-        name=facts["name"],
-        train=train,
-        unlabelled=unlabelled,
-        val=val,
-        test=test,
-        classes=tuple(facts["classes"]),
-        mean=tuple(facts["mean"]),
-        std=tuple(facts["std"]),
-        key=key,
-        truth=t["truth"],
-        views=facts["views"],
-    )
+    fields: dict[str, Any] = {
+        part: Split(*(t[f"{part}.{field}"] for field in Split._fields)) for part in PARTS
+    }
+    for name, fact in facts.items():
+        fields[name] = tuple(fact) if isinstance(fact, list) else fact  # JSON knows no tuples
+    return Data(key=key, truth=t["truth"], **fields)
