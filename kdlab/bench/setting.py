@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from kdlab.data import Data
-from kdlab.measure import logits_of
+from kdlab.data import Batch, Data
 from kdlab.models import build
 from kdlab.recipe import Recipe
+from kdlab.teachers import Frozen
 
 T, ALPHA = 4.0, 0.9
 
@@ -41,7 +41,7 @@ class Setting:
     """What all ways share. Build it with `prepare`: nothing in it is timed."""
 
     data: Data
-    teacher: nn.Module
+    teacher: Frozen  # with its answers for the stored images, as its file holds them
     recipe: Recipe
     student: str
     pictures: Pictures
@@ -53,8 +53,8 @@ class Setting:
         return build(self.student, self.data.n_classes, self.data.in_shape, seed=seed)
 
 
-def prepare(data: Data, teacher: nn.Module, recipe: Recipe, student: str = "cnn4") -> Setting:
-    """Return the setting in which `student` learns ``data.train`` from `teacher`, frozen here.
+def prepare(data: Data, teacher: Frozen, recipe: Recipe, student: str = "cnn4") -> Setting:
+    """Return the setting in which `student` learns ``data.train`` from `teacher`.
 
     Raises:
         ValueError: the recipe changes more than the epochs, or rows are left over at the end of
@@ -65,8 +65,7 @@ def prepare(data: Data, teacher: nn.Module, recipe: Recipe, student: str = "cnn4
         raise ValueError(f"the bench got {recipe}; it compares the default one, give epochs only.")
     if n % recipe.batch:
         raise ValueError(f"the bench got {n} images; give a multiple of the batch, {recipe.batch}.")
-    teacher.eval().requires_grad_(False)
-    log_p = F.log_softmax(logits_of(teacher, data.train.x, "cpu") / T, dim=1)
+    log_p = F.log_softmax(teacher(Batch(*data.train, stored=True, progress=0.0)) / T, dim=1)
     optimiser = recipe.optimiser_of([torch.zeros(1, requires_grad=True)])
     schedule, rates = recipe.schedule_of(optimiser, recipe.total_steps(n)), []
     for _ in range(recipe.total_steps(n)):

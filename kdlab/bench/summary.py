@@ -6,6 +6,8 @@ import pandas as pd
 
 from kdlab.bench.ways import BARE, BOX, KDLAB, PLAIN
 
+WORKERS = {"warm": "workers running", "new": "new workers"}  # of kdlab's comparison
+
 
 class Bar(NamedTuple):
     """One requirement: `value` (None where not measured) must be at least, or at most, `limit`."""
@@ -28,46 +30,43 @@ class Bar(NamedTuple):
         return f"{self.verdict}  {self.text}: {found} (bar {self.sign} {self.limit:g})"
 
 
-def summary(runs: pd.DataFrame, compared: float, images: int) -> pd.DataFrame:
+def summary(runs: pd.DataFrame, new: float, warm: float, images: int) -> pd.DataFrame:
     """Summarise the runs by way.
 
     Args:
         runs: a row a run with way, seed, seconds, accuracy (%).
-        compared: seconds of kdlab's comparison over the same seeds.
+        new: seconds of kdlab's comparison over the same seeds, its new workers included.
+        warm: the same where the workers run already.
         images: images that one run sees, all epochs together.
 
     Returns:
-        By way: seconds (median), images_per_second, accuracy (mean, %), all_seeds (seconds for all
-        seeds: kdlab's is `compared`, the others' is one run after another).
+        By way: seconds (median), images_per_second, accuracy (mean, %), and the seconds for all
+        seeds: "new" and "warm" of kdlab, in both columns one run after another of the others.
     """
     groups = runs.groupby("way", sort=False)
     table = pd.DataFrame({"seconds": groups.seconds.median(), "accuracy": groups.accuracy.mean()})
     table["images_per_second"] = images / table.seconds
-    table["all_seeds"] = groups.seconds.sum()
-    table.loc[KDLAB, "all_seeds"] = compared
+    table["new"] = table["warm"] = groups.seconds.sum()
+    table.loc[KDLAB, ["new", "warm"]] = new, warm
     return table
 
 
-def bars(table: pd.DataFrame, seeds: int, warm: float) -> list[Bar]:
-    """Return the requirements of speed, and one of learning, on a table of `summary`.
-
-    `warm`: seconds of kdlab's comparison where its workers run already.
-    """
+def bars(table: pd.DataFrame, seeds: int) -> list[Bar]:
+    """Return the requirements of speed, and one of learning, on a table of `summary`."""
     ours = table.loc[KDLAB]
 
-    def times(way: str, column: str, seconds: float) -> float | None:
-        return table.at[way, column] / seconds if way in table.index else None
+    def times(way: str, column: str) -> float | None:
+        return table.at[way, column] / ours[column] if way in table.index else None
 
-    runs = {"one run": ("seconds", ours.seconds, 3.0)}
-    runs[f"{seeds} seeds"] = ("all_seeds", ours.all_seeds, 6.0)
-    runs[f"{seeds} seeds, workers running"] = ("all_seeds", warm, 6.0)
+    runs = {"one run": ("seconds", 3.0)}
+    runs |= {f"{seeds} seeds, {WORKERS[kind]}": (kind, 6.0) for kind in WORKERS}
     rivals = [way for way in (PLAIN, BOX) if way in table.index]
     bare = ours.seconds / table.at[BARE, "seconds"]
     behind = table.loc[rivals, "accuracy"].max() - ours.accuracy
     return [
         *(
-            Bar(f"{what}, times {way}", times(way, column, seconds), ">=", limit)
-            for what, (column, seconds, limit) in runs.items()
+            Bar(f"{what}, times {way}", times(way, column), ">=", limit)
+            for what, (column, limit) in runs.items()
             for way in (PLAIN, BOX)
         ),
         Bar(f"one run, time over the {BARE}'s", bare, "<=", 1.25),
@@ -78,17 +77,15 @@ def bars(table: pd.DataFrame, seeds: int, warm: float) -> list[Bar]:
 def markdown(table: pd.DataFrame, seeds: int, caption: str) -> str:
     """Return the README's table with `caption` below it."""
     ours = table.loc[KDLAB]
-    lines = [
-        f"| way | images/s | one run | kdlab is faster by | {seeds} seeds | kdlab is faster by "
-        "| test accuracy |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-    ]
+    columns = {"seconds": "one run"} | {k: f"{seeds} seeds, {WORKERS[k]}" for k in WORKERS}
+    heads = " | ".join(columns.values())
+    lines = [f"| way | images/s | {heads} | test accuracy |", "|---|" + "--:|" * 5]
     for way, row in table.iterrows():
-        one, many = (f"{row[c] / ours[c]:.2g}×" for c in ("seconds", "all_seeds"))
-        whole = f"{row.all_seeds:.1f} s | {many}" if way != BARE else "– | –"
+        cells = [f"{row[c]:.1f} s ({row[c] / ours[c]:.2g}×)" for c in columns]
+        if way == BARE:  # a limit for one run, no way to compare seeds
+            cells[1:] = ["–"] * len(WORKERS)
         lines.append(
-            f"| {way} | {row.images_per_second:,.0f} | {row.seconds:.1f} s | {one} | {whole} "
-            f"| {row.accuracy:.1f} % |"
+            f"| {way} | {row.images_per_second:,.0f} | {' | '.join(cells)} | {row.accuracy:.1f} % |"
         )
     return "\n".join([*lines, "", caption])
 

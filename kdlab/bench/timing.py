@@ -15,10 +15,10 @@ from kdlab.bench.setting import ALPHA, Setting, T
 from kdlab.bench.ways import KDLAB, WAYS
 from kdlab.compare import compare
 from kdlab.fit import run
-from kdlab.measure import evaluate
+from kdlab.frozen import images
+from kdlab.measure import evaluate, logits_of
 from kdlab.methods.kd import KD
 from kdlab.models import build
-from kdlab.teachers import Frozen
 
 
 @contextlib.contextmanager
@@ -56,12 +56,19 @@ def quickest_threads(name: str, s: Setting) -> int:
     return min(times, key=times.__getitem__)
 
 
-def interleaved(cores: dict[str, int], s: Setting, rounds: int) -> pd.DataFrame:
+def interleaved(
+    cores: dict[str, int], s: Setting, rounds: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run all ways, {way: threads}, in turn, `rounds` times; the seed is the round.
 
-    Each round starts with another way. So a machine that slows down in between slows all of them.
+    Each round starts with another way and ends with two comparisons over as many seeds as there
+    are rounds. So a machine that slows down in between slows all of them.
+
+    Returns:
+        A row a run, see `single`; and a row a round with the seconds of the comparisons, "new" with
+        new workers and "warm" with the same ones.
     """
-    rows, names = [], list(cores)
+    rows, whole, names = [], [], list(cores)
     for seed in range(rounds):
         first = seed % len(names)
         for name in names[first:] + names[:first]:
@@ -72,7 +79,19 @@ def interleaved(cores: dict[str, int], s: Setting, rounds: int) -> pd.DataFrame:
                 f"   {row['accuracy']:.2f} %",
                 flush=True,
             )
-    return pd.DataFrame(rows)
+        kinds = {"new": True, "warm": False}
+        whole.append({k: comparison(s, rounds, new).seconds.iloc[0] for k, new in kinds.items()})
+        told = ", ".join(f"{seconds:.2f} s {kind}" for kind, seconds in whole[-1].items())
+        print(f"round {seed + 1}/{rounds}  {rounds} seeds, workers   {told}", flush=True)
+    return pd.DataFrame(rows), pd.DataFrame(whole)
+
+
+def answering(s: Setting) -> float:
+    """Return the seconds in which the teacher answers for its stored images, on one thread."""
+    with threads(1):
+        start = time.perf_counter()
+        logits_of(s.teacher.net, images(s.data), "cpu")
+        return time.perf_counter() - start
 
 
 def comparison(s: Setting, seeds: int, new_workers: bool) -> pd.DataFrame:
@@ -80,19 +99,18 @@ def comparison(s: Setting, seeds: int, new_workers: bool) -> pd.DataFrame:
 
     Returns:
         A row a seed: way, seed, accuracy (%), and in each row the seconds of the whole. They hold
-        the start of the workers where these are new, with all they import; the teacher's table,
-        training, validation, test and storing.
+        the start of the workers where these are new, with all they import; training, validation,
+        test and storing.
     """
     data, recipe, student = s.data, s.recipe, s.student
     if new_workers:
         get_reusable_executor().shutdown(wait=True)
     with empty_cache():
         start = time.perf_counter()
-        teacher = Frozen(s.teacher, data)
 
         def kd(seed: int) -> dict[str, float]:
             net = build(student, data.n_classes, data.in_shape, seed=seed)
-            return run(KD(net, teacher, T, ALPHA), data, recipe, seed, device="cpu")
+            return run(KD(net, s.teacher, T, ALPHA), data, recipe, seed, device="cpu")
 
         table = compare({KDLAB: kd}, seeds, by=("way",), n_jobs=2, title="comparison")
         seconds = time.perf_counter() - start

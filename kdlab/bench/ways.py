@@ -17,7 +17,6 @@ from kdlab.bench.setting import ALPHA, Setting, T
 from kdlab.fit import fit
 from kdlab.methods.kd import KD
 from kdlab.seeds import generator
-from kdlab.teachers import Frozen
 
 WORKERS = 2  # of the data loaders
 
@@ -30,9 +29,9 @@ class Outcome(NamedTuple):
 
 
 def with_kdlab(s: Setting, seed: int) -> Outcome:
-    """Distil with `kdlab.fit`; the table of the teacher's answers is made here, on its time."""
+    """Distil with `kdlab.fit`, which looks the stored teacher's answers up."""
     student = s.new_student(seed)
-    method = KD(student, Frozen(s.teacher, s.data), T, ALPHA)
+    method = KD(student, s.teacher, T, ALPHA)
     history = fit(method, s.data, s.recipe, seed, device="cpu")
     return Outcome(student, (history["hard"] + history["soft"]).tolist())
 
@@ -50,7 +49,7 @@ def with_plain_loop(s: Setting, seed: int) -> Outcome:
         for x, y in loader:
             optimiser.zero_grad()
             with torch.no_grad():
-                p = F.softmax(s.teacher(x) / T, dim=1)
+                p = F.softmax(s.teacher.net(x) / T, dim=1)
             z = student(x)
             soft = F.kl_div(F.log_softmax(z / T, dim=1), p, reduction="batchmean")
             loss = ALPHA * T**2 * soft + (1 - ALPHA) * F.cross_entropy(z, y)
@@ -68,7 +67,7 @@ def with_torchdistill(s: Setting, seed: int) -> Outcome:
     from torchdistill.losses import high_level, mid_level  # noqa: F401 - they register the losses
 
     torch.manual_seed(seed)
-    student, teacher, cpu = s.new_student(seed), copy.deepcopy(s.teacher), torch.device("cpu")
+    student, teacher, cpu = s.new_student(seed), copy.deepcopy(s.teacher.net), torch.device("cpu")
     pictures = {"train": s.pictures}
     box = get_distillation_box(teacher, student, pictures, box_config(s), cpu, None, False, 1)
     losses, loader = [], box.train_data_loader
