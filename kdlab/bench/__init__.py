@@ -86,8 +86,9 @@ def _caption(args: argparse.Namespace, cores: dict[str, int], answers: float) ->
     threads = ", ".join(f"{name} {n}" for name, n in cores.items())
     return (
         f"In brackets: times kdlab's. Medians of {args.rounds} interleaved runs: cnn32 teaches "
-        f"cnn4, {args.images:,} images, {args.epochs} epochs, batch 50; {joblib.cpu_count()} cores, torch {torch.__version__}, "
-        f"Python {platform.python_version()}. Threads beside the loader's processes: {threads}. "
+        f"cnn4, {args.images:,} images, {args.epochs} epochs, batch 50; {joblib.cpu_count()} "
+        f"cores, torch {torch.__version__}, Python {platform.python_version()}. Threads beside the "
+        f"loader's processes: {threads}. "
         f"{args.rounds} seeds: kdlab compares them in two workers, which run already, or are new, "
         "with their start and imports on the clock; the others make one run after another. kdlab "
         "looks up the answers that the teacher's file holds; computing them, once for all runs, "
