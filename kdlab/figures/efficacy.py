@@ -85,7 +85,7 @@ def mimicry(grid: pd.DataFrame, params: Mapping[str, int]) -> Figure:
 
 
 def curves(panels: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw validation accuracy and likelihood against the share of training done.
+    """Draw validation accuracy and likelihood against the share of training done, with intervals.
 
     `panels`: title -> runs with columns arm, seed, "val accuracies" and "val nlls", each an array
     with one value an epoch.
@@ -96,12 +96,14 @@ def curves(panels: Mapping[str, pd.DataFrame]) -> Figure:
     for column, (title, runs) in enumerate(panels.items()):
         for ax, (metric, label) in zip(axes[:, column], rows.items(), strict=True):
             for arm, group in runs.groupby("arm", sort=False):
-                table = np.stack(list(group[metric]))
-                at = np.arange(1, table.shape[1] + 1) / table.shape[1]
-                style = look(str(arm), arms.index(str(arm))) | {"markersize": 4, "markevery": 2}
-                ax.plot(at, table.mean(axis=0), label=str(arm), **style)
-            ax.set_ylabel(label)
-            late = np.stack(list(runs[metric]))[:, table.shape[1] // 3 :]
+                long = group[["seed", metric]].explode(metric).astype(float)
+                epochs = long.groupby("seed").cumcount() + 1
+                style = {"markersize": 4, "markevery": 2}
+                long["share"] = epochs / epochs.max()
+                band(ax, long, "share", metric, str(arm), arms.index(str(arm)), **style)
+            ax.set_ylabel(f"{label} (axis cut)")
+            whole = np.stack(list(runs[metric]))
+            late = whole[:, whole.shape[1] // 3 :]
             room = 0.02 * np.ptp(late) + 1e-6
             ax.set_ylim(np.quantile(late, 0.02) - room, late.max() + room)
         axes[0, column].set_title(title)
@@ -114,7 +116,7 @@ def early(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, Sequence[float]
     """Draw what a teacher scores and what its student scores against the teacher's epochs.
 
     `panels`: title -> (teachers, students, accuracies of students without a teacher). Both tables
-    have the columns way, epochs, seed, accuracy. A way is "snapshot" or "annealed"; "finished"
+    have the columns way, epochs, seed, accuracy. A way is "snapshot" or "annealed"; "to the end"
     closes both lines, and rows with another way are left out.
     """
     fig, axes = figure(1, len(panels), size=(9, 3.5), squeeze=False)
@@ -124,7 +126,7 @@ def early(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, Sequence[float]
             ("student", students, pupil_look("small")),
         ):
             for way, dash in (("annealed", "-"), ("snapshot", ":")):
-                mine = runs[runs.way.isin([way, "finished"])]
+                mine = runs[runs.way.isin([way, "to the end"])]
                 if way in set(mine.way):
                     name = f"{role}, {way}"
                     band(ax, mine, "epochs", "accuracy", name, **style | {"linestyle": dash})

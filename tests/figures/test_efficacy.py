@@ -94,7 +94,7 @@ def test_early_draws_teachers_and_students_of_both_ways():
         for seed in (0, 2)
     ]
     teachers = pd.DataFrame(rows)
-    end = [{"way": "finished", "epochs": 16, "seed": s, "accuracy": 90.0 + s} for s in (0, 2)]
+    end = [{"way": "to the end", "epochs": 16, "seed": s, "accuracy": 90.0 + s} for s in (0, 2)]
     teachers = pd.concat([teachers, pd.DataFrame(end)])
     other = pd.DataFrame([{"way": "no teacher", "epochs": 0, "seed": 0, "accuracy": 1.0}])
     students = pd.concat([teachers.assign(accuracy=teachers.accuracy + 5), other])
