@@ -47,7 +47,7 @@ def sizes(
         alone: runs without a teacher, columns pupil, accuracy.
         params: weights of each teacher, by name.
     """
-    fig, axes = figure(1, 2, size=(10, 3.6))
+    fig, axes = figure(1, 2, size=(9, 3.4))
     for ax, pupil in zip(axes, PUPILS, strict=True):
         curves = [("T = 4", grid[grid["T"] == 4], "-"), ("T chosen on validation", chosen, ":")]
         for name, runs, dash in curves:
@@ -65,7 +65,7 @@ def mimicry(grid: pd.DataFrame, params: Mapping[str, int]) -> Figure:
 
     `grid`: columns pupil, teacher, T, seed, "KL train", "KL test" (nats), disagreement (%).
     """
-    fig, axes = figure(1, 3, size=(9.8, 3.2))
+    fig, axes = figure(1, 3, size=(9.2, 3))
     labels = {
         "KL train": "KL on training images, nats",
         "KL test": "KL on test images, nats",
@@ -90,8 +90,8 @@ def curves(panels: Mapping[str, pd.DataFrame]) -> Figure:
     `panels`: title -> runs with columns arm, seed, "val accuracies" and "val nlls", each an array
     with one value an epoch.
     """
-    fig, axes = figure(2, len(panels), size=(9, 4.8), sharex=True, squeeze=False)
-    rows = {"val accuracies": "validation accuracy in %", "val nlls": "validation NLL in nats"}
+    fig, axes = figure(2, len(panels), size=(8.4, 4.2), sharex=True, squeeze=False)
+    rows = {"val accuracies": "accuracy in %", "val nlls": "NLL in nats"}
     arms = list(dict.fromkeys(str(arm) for runs in panels.values() for arm in runs["arm"]))
     for column, (title, runs) in enumerate(panels.items()):
         for ax, (metric, label) in zip(axes[:, column], rows.items(), strict=True):
@@ -101,12 +101,12 @@ def curves(panels: Mapping[str, pd.DataFrame]) -> Figure:
                 style = {"markersize": 4, "markevery": 2}
                 long["share"] = epochs / epochs.max()
                 band(ax, long, "share", metric, str(arm), arms.index(str(arm)), **style)
-            ax.set_ylabel(f"{label} (axis cut)")
+            ax.set_ylabel(label)
             whole = np.stack(list(runs[metric]))
             late = whole[:, whole.shape[1] // 3 :]
             room = 0.02 * np.ptp(late) + 1e-6
             ax.set_ylim(np.quantile(late, 0.02) - room, late.max() + room)
-        axes[0, column].set_title(title)
+        axes[0, column].set_title(f"{title}: validation images, axes cut")
         axes[1, column].set_xlabel("share of the student's training done")
         axes[0, column].legend(loc="lower right")
     return fig
@@ -132,6 +132,6 @@ def early(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, Sequence[float]
                     band(ax, mine, "epochs", "accuracy", name, **style | {"linestyle": dash})
         level(ax, alone, "student, no teacher")
         ax.set_xticks(sorted(set(teachers.epochs)))
-        ax.set(title=title, xlabel="epochs of the teacher", ylabel="test accuracy in %")
-        ax.legend(loc="lower right", fontsize=8)
+        ax.set(title=title, xlabel="epochs of the teacher", ylabel="test accuracy in % (axis cut)")
+        ax.legend(loc="best", fontsize=8)
     return fig
