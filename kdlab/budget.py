@@ -50,7 +50,7 @@ class Budget:
     def load(self, dataset: str = "auto", n_labelled: int | None = None) -> Data:
         """Load `dataset`, or the budget's own for "auto", with `n_labelled` labelled images."""
         name = self.dataset if dataset == "auto" else dataset
-        return load(name, n_labelled=n_labelled or self.n_labelled)
+        return load(name, n_labelled=self.n_labelled if n_labelled is None else n_labelled)
 
 
 BUDGETS = {

@@ -82,11 +82,12 @@ def values(table: pd.DataFrame, arm: Any, metric: str, by: str = "arm") -> pd.Se
 
 
 def paired(first: Any, second: Any, metric: str = "accuracy", by: str = "arm") -> Statistic:
-    """Return the statistic `first` minus `second`, seed by seed."""
+    """Return the statistic `first` minus `second`, for each seed that both have."""
 
     def statistic(table: pd.DataFrame) -> np.ndarray:
-        difference = values(table, first, metric, by) - values(table, second, metric, by)
-        return difference.dropna().to_numpy(float)
+        one, two = (values(table, arm, metric, by) for arm in (first, second))
+        both = one.index.intersection(two.index)
+        return (one[both] - two[both]).to_numpy(float)
 
     return statistic
 
@@ -137,17 +138,16 @@ def over_images(table: pd.DataFrame, first: Any, second: Any, by: str = "arm") -
     Seeds say how far another training would differ, images how far another test set would. The
     difference of each image is averaged over seeds first.
     """
-    first_right, second_right = (
-        np.stack(list(values(table, arm, "correct", by))).mean(axis=0) for arm in (first, second)
-    )
-    gap = first_right - second_right
+    one, two = (values(table, arm, "correct", by) for arm in (first, second))
+    both = one.index.intersection(two.index)
+    gap = np.mean([one[s].astype(float) - two[s] for s in both], axis=0)
     return float(100 * stats.norm.ppf(0.975) * gap.std(ddof=1) / np.sqrt(len(gap)))
 
 
 def judge(claims: Sequence[Claim], table: pd.DataFrame, notebook: str) -> pd.DataFrame:
     """Return one row per claim: notebook, id, claim, paper, ours, low, high, n, unit, verdict.
 
-    Fewer than 5 seeds give numbers and no verdict.
+    Fewer than 5 seeds give numbers and no verdict, and so does one that is no number.
     """
     rows = []
     for claim in claims:
@@ -158,7 +158,7 @@ def judge(claims: Sequence[Claim], table: pd.DataFrame, notebook: str) -> pd.Dat
             x = claim.statistic(table)
             mean, low, high = interval(x)
             row |= {"ours": mean, "low": low, "high": high, "n": len(x)}
-            if len(x) >= FEWEST:
+            if len(x) >= FEWEST and np.isfinite(mean):
                 row["verdict"] = claim.rule(mean, low, high)
         rows.append(row)
     return pd.DataFrame(rows)

@@ -18,6 +18,7 @@ from typing import Any
 
 import cloudpickle
 import joblib
+import numpy as np
 import pandas as pd
 import torch
 from joblib.parallel import BACKENDS, get_active_backend
@@ -68,13 +69,13 @@ def compare(
         TypeError: an arm refers to something whose changes cannot be noticed.
         ArmError: some runs failed; names the arm and the seed of each. The others are kept.
     """
-    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    chosen = list(range(seeds) if isinstance(seeds, int | np.integer) else seeds)
     names = check_names(arms, chosen, by)
     jobs = [(name, seed) for name in arms for seed in dict.fromkeys(chosen)]
     paths = {(name, seed): run_path(arms[name], seed, name) for name, seed in jobs}
     rows = {job: read_row(path) for job, path in paths.items()}
     missing = [(n, s) for s in dict.fromkeys(chosen) for n in arms if rows[n, s] is None]
-    workers = n_jobs or (1 if pick_device().type == "cuda" else -1)
+    workers = n_jobs or (-1 if pick_device().type == "cpu" else 1)
     tasks = [(arms[n], s, n, paths[n, s]) for n, s in missing]
     failures = []
     with bar(len(jobs), len(jobs) - len(missing), title) as progress:

@@ -25,16 +25,17 @@ def recall_at(f: Table, y: Table, k: int = 1) -> float:
         k: how many neighbours, 1 to N - 1.
 
     Raises:
-        ValueError: sizes do not fit, or `k` is out of its range.
+        ValueError: sizes do not fit, a number is not finite, or `k` is out of its range.
 
     >>> recall_at(np.array([[0.0], [1.0], [1.5], [9.0]]), np.array([0, 0, 1, 1]), k=1)
     50.0
     """
     rows, classes = torch.as_tensor(f).double(), torch.as_tensor(y)
-    if rows.dim() != 2 or len(rows) != len(classes) or not 1 <= k < len(rows):
+    fits = rows.dim() == 2 and len(rows) == len(classes) and 1 <= k < len(rows)
+    if not fits or not rows.isfinite().all():
         raise ValueError(
             f"recall@{k} of an embedding {tuple(rows.shape)} with {len(classes)} classes; give "
-            "(N, D) and (N,), with k from 1 to N - 1."
+            "finite numbers (N, D) and (N,), with k from 1 to N - 1."
         )
     gaps = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
     nearest = gaps.fill_diagonal_(torch.inf).topk(k, largest=False).indices
@@ -64,9 +65,9 @@ def fidelity(f_s: Table, f_t: Table) -> dict[str, float]:
         )
     pairs = torch.stack([torch.pdist(student), torch.pdist(teacher)])
     gap = 0.0
-    for j in range(n):  # what is no triple, i = j or i = k, has the same angle in both
-        one, two = (angles(f, slice(j, j + 1)).clamp(-1, 1) for f in (student, teacher))
-        gap += (one.acos() - two.acos()).abs().sum().item()
+    for j in range(n):  # what is no triple counts nothing: i = j has 0 in both, i = k is left out
+        one, two = (angles(f, slice(j, j + 1))[0].clamp(-1, 1) for f in (student, teacher))
+        gap += (one.acos() - two.acos()).abs().fill_diagonal_(0).sum().item()
     mean = gap / (n * (n - 1) * (n - 2))
     return {"distance": torch.corrcoef(pairs)[0, 1].item(), "angle": float(np.degrees(mean))}
 

@@ -190,6 +190,8 @@ def scores(z: Tensor, y: Tensor) -> dict[str, Any]:
     log_q = F.log_softmax(z.double(), dim=1)
     q = log_q.exp()
     confidence, guess = q.max(dim=1)
+    if confidence.isnan().any():
+        raise FloatingPointError("the logits are no numbers: training diverged; lower the rate.")
     correct = guess == y
     return {
         "accuracy": 100 * correct.double().mean().item(),

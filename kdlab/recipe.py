@@ -73,13 +73,14 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, least in {"epochs": 1, "steps": 1, "batch": 1, "shift": 0}.items():
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, Integral) and int(value) >= least):
+            unset = value is None and name == "steps"
+            if not unset and not (isinstance(value, Integral) and int(value) >= least):
                 raise ValueError(f"{name} is {value}; give a whole number, {least} or more.")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"lr is {self.lr}; give a finite number above 0.")
         for name in ("momentum", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more.")
+            if not 0 <= getattr(self, name) < (1 if name == "momentum" else math.inf):
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more, momentum < 1.")
         if self.schedule not in SCHEDULES:
             raise ValueError(
                 f"schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}."

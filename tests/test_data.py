@@ -405,6 +405,16 @@ def test_the_file_is_written_once_and_never_half(data: Data, cache: Path, monkey
     assert not list((cache / "arrays").iterdir())
 
 
+def test_a_damaged_file_of_another_process_is_mended(data: Data, cache: Path, monkeypatch) -> None:
+    pickle.dumps(data)
+    (file,) = (cache / "arrays").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:1000])
+    monkeypatch.setattr("kdlab.data.sets.WRITTEN", set())  # as a new process starts
+    pickle.dumps(data)
+    assert file.read_bytes() == whole
+
+
 def test_writing_to_a_mapped_tensor_does_not_reach_the_file(data: Data, cache: Path) -> None:
     small = data.take(50)
     text = pickle.dumps(small)
@@ -611,6 +621,8 @@ def test_other_wrong_names_and_options(tmp_path: Path, data: Data) -> None:
     with pytest.raises(ValueError) as error:
         load("qqq")
     sentence(error, "Unknown data set 'qqq': known are mnist5k, rot40")
+    with pytest.raises(ValueError, match="Unknown data set ''"):
+        load("")
     with pytest.raises(FileNotFoundError) as missing:
         load(tmp_path / "none.npz")
     sentence(missing, "There is no file or folder")
@@ -627,8 +639,9 @@ def test_other_wrong_names_and_options(tmp_path: Path, data: Data) -> None:
         (lambda: data.without_classes(10), "no class 10, expected 0..9"),
         (lambda: data.only_classes("six"), "no class 'six'"),
         (lambda: data.without_classes(*range(10)), "leaves no training image"),
-        (lambda: data.with_views(2, 1).take(5), "call with_views last"),
-        (lambda: data.with_views(2, 1).with_views(2, 1), "call with_views last"),
+        (lambda: data.with_views(2, 1).take(5), "call those last"),
+        (lambda: data.with_views(2, 1).with_views(2, 1), "call those last"),
+        (lambda: data.with_unlabelled(repeat=3).take(20), "after with_views or with_unlabelled"),
     ):
         with pytest.raises(ValueError) as error:
             call()

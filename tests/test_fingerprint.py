@@ -394,6 +394,32 @@ def test_own_modules_count_by_text_and_those_they_use_too(tmp_path, monkeypatch)
     assert all(old != new for old, new in zip(before, after, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("early", "from early_rate import RATE\ndef loss(z):\n    return RATE * z\n"),
+        ("late", "def loss(z):\n    import late_rate\n    return late_rate.RATE * z\n"),
+    ],
+)
+def test_a_plain_value_that_an_own_module_imports_counts(tmp_path, monkeypatch, name, text):
+    texts = {f"{name}_loss": text, f"{name}_rate": "RATE = 4.0\n"}
+    own = fresh(tmp_path, monkeypatch, f"{name}_loss", **texts)
+    exec("def arm(seed):\n    return own.loss(seed)", space := {"own": own})
+    before = fingerprint(space["arm"])
+    (tmp_path / f"{name}_rate.py").write_text("RATE = 8.0\n")
+    assert fingerprint(space["arm"]) != before
+
+
+def test_the_file_at_a_path_counts(tmp_path):
+    path = tmp_path / "weights.npy"
+    absent = fingerprint(path)
+    path.write_bytes(b"one")
+    first = fingerprint(path)
+    path.write_bytes(b"three")
+    assert len({absent, first, fingerprint(path)}) == 3
+    assert fingerprint(path) == fingerprint(pathlib.Path(str(path)))
+
+
 def test_kdlab_counts_by_the_text_of_everything_that_computes(tmp_path, monkeypatch):
     texts = {
         "lab__methods__kd": "def kd_loss(z):\n    return z\n",

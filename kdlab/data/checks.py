@@ -16,10 +16,10 @@ def check_images(x: np.ndarray, what: str) -> np.ndarray:
     Raises ValueError for any other shape, dtype or range, for NaN, infinite or constant images;
     warns where only some images are constant.
     """
-    if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
+    if x.dtype not in (np.uint8, np.float16, np.float32, np.float64):
         raise ValueError(
             f"{what} has dtype {x.dtype}, expected uint8 (0..255) or floats in [0, 1]: "
-            f"convert it, e.g. with .astype('uint8')."
+            f"convert it, e.g. with .astype('float32'), after bringing it to that range."
         )
     shape = x.shape
     if x.ndim == 3:

@@ -15,6 +15,7 @@ from kdlab.data.rows import Split, join, none, pick, shifted
 from kdlab.seeds import generator
 
 PARTS = ("train", "unlabelled", "val", "test")
+WRITTEN: set[Path] = set()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,7 +26,8 @@ class Data:
     (pool size,) int64, the label of every pool image before noise or hiding; training must not
     look at it. `views`: stored versions of each training image. A pickle holds only the key: the
     arrays go to ``cache_dir()/arrays`` and are memory-mapped, once a process. Treat the tensors as
-    read-only; they are shared between derived data sets.
+    read-only; they are shared between derived data sets. Derive others with the methods below:
+    ``dataclasses.replace`` would keep the key, and with it stored results of other images.
     """
 
     name: str
@@ -179,10 +181,10 @@ class Data:
         )
 
     def _before_views(self, op: str) -> None:
-        if self.views > 1:
+        if len(self.train.index.unique()) < len(self.train.index) or self.views > 1:
             raise ValueError(
-                f"{op} came after with_views({self.views}, ...), expected it before: call "
-                f"with_views last."
+                f"{op} came after with_views or with_unlabelled(repeat), expected it before: call "
+                f"those last."
             )
 
     def _derive(self, op: str, train: Split, unlabelled: Split, views: int | None = None) -> "Data":
@@ -206,7 +208,7 @@ class Data:
 
     def __reduce__(self) -> tuple[object, tuple[str, str]]:
         path = cache_dir().absolute() / "arrays" / f"{self.key}.safetensors"
-        if not path.exists():
+        if path not in WRITTEN or not path.exists():  # once a process, so that damage is mended
             tensors = {
                 f"{part}.{field}": column
                 for part in PARTS
@@ -214,6 +216,7 @@ class Data:
             }
             facts = {k: getattr(self, k) for k in ("name", "classes", "mean", "std", "views")}
             stored.write(path, {**tensors, "truth": self.truth}, facts)
+            WRITTEN.add(path)
         return _attach, (self.key, str(path))
 
 

@@ -58,7 +58,7 @@ def read(name: str | os.PathLike[str], **options: object) -> Raw:
     TypeError for an unknown option.
     """
     text, path = os.fspath(name), Path(name).expanduser()
-    is_folder = text not in NAMES and path.is_dir()
+    is_folder = text not in ("", *NAMES) and path.is_dir()
     if strange := sorted(set(options) - ({"size"} if is_folder else set())):
         raise TypeError(
             f"load({text!r}) got the option {strange[0]!r}, expected "
@@ -118,7 +118,7 @@ def _npz(path: Path) -> Raw:
             keys = needed if set(needed) <= set(found) else ("x", "y")
             arrays = [file[k] for k in keys] if set(keys) <= set(found) else []
             classes = file["classes"] if "classes" in found else None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         objects = "pickle" in str(error)  # numpy would advise to trust the file
         reason = "it holds Python objects, which are not safe to open" if objects else error
         raise ValueError(
@@ -130,7 +130,7 @@ def _npz(path: Path) -> Raw:
             f"{path} holds the arrays {', '.join(found) or 'none'}, expected {', '.join(needed)} "
             f"or x, y: rename them."
         )
-    if classes is not None and (classes.ndim != 1 or classes.dtype.kind not in "US"):
+    if classes is not None and (classes.ndim != 1 or classes.dtype.kind != "U"):
         raise ValueError(
             f"'classes' of {path} has dtype {classes.dtype} and shape {classes.shape}, expected a "
             f"row of names: write numpy.array(['cat', 'dog', ...])."
@@ -168,8 +168,9 @@ def _class_folders(path: Path, names: list[str], size: int) -> tuple[np.ndarray,
     """Return images (N, C, size, size) uint8, C = 1 if all are grey, and labels from `names`."""
     images, y = [], []
     for label, name in enumerate(names):
-        for file in sorted((path / name).glob("*")):
-            if file.suffix.lower() in ENDINGS and not file.name.startswith("."):
+        for file in sorted((path / name).rglob("*")):
+            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+            if file.suffix.lower() in ENDINGS and not hidden:
                 images.append(_image(file, size))
                 y.append(label)
     if not images:

@@ -104,8 +104,10 @@ def of_module(module: types.ModuleType) -> Parts:
             continue
         texts[part.__name__] = stamp = version_of(file)
         if stamp is None:
+            text = Path(file).read_bytes() if file.endswith(".py") else b""
             texts[part.__name__] = "" if file == MEMORY else text_of(Path(file))
-            for value in vars(part).values():
+            read = _read(compile(text, file, "exec"), vars(part))  # imports that hold plain values
+            for value in (*vars(part).values(), *(found for _, found in read)):
                 home = sys.modules.get(str(getattr(value, "__module__", None)))
                 waiting += [m for m in (value, home) if isinstance(m, types.ModuleType)]
     return repr(sorted(texts.items())), []

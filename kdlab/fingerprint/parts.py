@@ -54,6 +54,6 @@ KINDS: tuple[tuple[Any, Callable[[Any], Parts]], ...] = (
     (nn.Module, values.of_network),
     (torch.Tensor, values.of_tensor),
     ((np.ndarray, np.generic), values.of_array),
-    (PurePath, lambda path: (str(path), [])),
+    (PurePath, values.of_path),
     ((set, frozenset), lambda items: ("", [("", type(items)), ("", frozenset(items))])),
 )

@@ -1,6 +1,7 @@
 """What values hold: tensors, arrays, tables, networks, and anything that can be pickled."""
 
 import copyreg
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,12 @@ import torch
 from torch import nn
 
 from kdlab.fingerprint.digest import OpaqueError, Parts, sha
+
+
+def of_path(path: PurePath) -> Parts:
+    """The path, and the size and time of the file that stands there: its content may change."""
+    facts = Path(path).stat() if Path(path).is_file() else None
+    return f"{path} {facts and (facts.st_size, facts.st_mtime_ns)}", []
 
 
 def of_network(net: nn.Module) -> Parts:

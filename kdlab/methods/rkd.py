@@ -80,7 +80,7 @@ def distances(f: Tensor) -> Tensor:
     """
     f = centred(f)
     square = (f[:, None] - f).square().sum(dim=2)
-    apart = square > 0
+    apart = square != 0  # true of NaN: a training that diverged must show
     d = torch.where(apart, square, 1).sqrt() * apart  # the root of 0 has no finite gradient
     mu = d.sum() / max(len(f) * (len(f) - 1), 1)
     return d / torch.where(mu > 0, mu, 1)
