@@ -6,7 +6,7 @@
 #   make notebooks   run all notebooks and write their outputs back (the only writer of outputs)
 #   make bench       time kdlab against other ways to distil
 #   make lint        ruff, codespell, mypy
-#   make check       lint and test: what CI runs
+#   make check       lint, test, and notebooks at a shrunk budget full: what CI runs
 #   make clean       remove builds and caches (keeps .venv and data/cache)
 
 PYTHON ?= python3
@@ -31,9 +31,12 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: $(VENV)/.lab
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_kd.ipynb $(ROOT) $(ARGS)
 
+# The rehearsal of budget full takes over a minute, so it is for `make check`.
+PART := -m "not rehearsal"
+
 # One thread a process: two test processes share the cores better than two threads in each.
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(RUN) pytest -n $(JOBS) $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) pytest -n $(JOBS) $(PART) $(ARGS)
 
 course: $(VENV)/.test
 	$(RUN) kdlab course --budget $(BUDGET) --out build/course $(ARGS)
@@ -52,7 +55,7 @@ lint: $(VENV)/.test
 	$(RUN) mypy
 
 check: lint
-	$(MAKE) test
+	$(MAKE) test PART=
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -11,6 +11,7 @@ from torch import nn
 
 from kdlab.data import Batch, Data, Split
 from kdlab.measure import evaluate, pick_device
+from kdlab.methods.kd import check_labels
 from kdlab.recipe import Recipe
 from kdlab.seeds import generator
 
@@ -42,7 +43,8 @@ def fit(
         One row an epoch: epoch, learning rate, seconds so far, the mean of every loss term.
 
     Raises:
-        ValueError: nothing to train, or no data.
+        ValueError: nothing to train, no data, or labels beyond ``method.n_classes``, where the
+            method has this attribute and it is not None.
         FloatingPointError: a loss term stopped being a finite number.
     """
     where = pick_device(device)
@@ -50,6 +52,7 @@ def fit(
     if not weights:
         raise ValueError("the method has no weights to train; give it a net that is not frozen.")
     train = Split(*(part.to(where) for part in data.train))
+    check_labels(train.y, getattr(method, "n_classes", None))
     steps = recipe.total_steps(len(train.y))
     optimiser = recipe.optimiser_of(weights)
     schedule = recipe.schedule_of(optimiser, steps)

@@ -87,21 +87,16 @@ class Frozen:
                 f"{unknown[0]!r}; name it when the teacher is built, Frozen(net, data, taps=[...])."
             )
         if self.table is None or not self._stored(batch):
-            return self._forward(batch.x, names)
+            return tap(self.net.to(batch.x.device), batch.x, names)
         found = {name: self.kept[name][batch.index] for name in names if name in self.kept}
         if missing := [name for name in names if name not in found]:
-            found |= self._forward(batch.x, missing)[1]
+            found |= tap(self.net.to(batch.x.device), batch.x, missing)[1]
         return self.table[batch.index], {name: found[name] for name in names}
-
-    def _forward(self, x: Tensor, names: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        self.net.to(x.device)
-        if isinstance(self.net, Unanswerable):
-            self.net(x)
-        return tap(self.net, x, names)
 
     def _stored(self, batch: Batch) -> bool:
         """Tell whether `batch` is answered from tables, and bring these to its device."""
-        if not batch.stored or self.table is None or self.probes is None:
+        passes = not batch.stored and not isinstance(self.net, Unanswerable)
+        if passes or self.table is None or self.probes is None:
             return False
         if self.table.device != batch.x.device:
             self.table, self.probes = self.table.to(batch.x.device), self.probes.to(batch.x.device)
@@ -124,8 +119,12 @@ class Frozen:
         """Return a teacher whose stored logits are ``change(z, index)``: a control, or an ablation.
 
         `change` gets the stored logits (M, C) and their indices (M,) and returns logits (M, K).
-        With a tap's `name` it changes the stored features of that tap; all other answers stay. The
-        new teacher answers stored images only; for others it would need a network it does not have.
+        With a tap's `name` it changes the stored features of that tap; all other answers stay.
+
+        The new teacher has no network. So it answers an augmented image by ``batch.index``, with
+        what is stored for the image it was made from: the target is the same for every view of an
+        image, where a network answers each view anew. Only for images as they are stored can it
+        check that they are the right ones. An index without an answer is refused.
         """
         table, index = self._rows()
         if name is not None and name not in self.kept:
@@ -144,7 +143,8 @@ class Frozen:
     def shuffled(self, source: torch.Generator) -> "Frozen":
         """Return the control whose stored answers are dealt to other images at random.
 
-        Logits and features of an image stay together.
+        Logits and features of an image stay together, and every view of an image gets the same
+        ones, see `mapped`.
         """
         order = torch.randperm(len(self._rows()[1]), generator=source)
         other = self
@@ -173,8 +173,8 @@ class Unanswerable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Refuse, with a sentence that says what to do."""
         raise ValueError(
-            "this teacher's answers were changed by hand and exist for stored images only; "
-            "train without augmentation, or on a bank of views (data.with_views)."
+            "this teacher's answers were changed by hand and it has no network; call it with a "
+            "Batch, or measure the teacher that it was made from."
         )
 
 
@@ -197,10 +197,14 @@ def by_index(index: Tensor, rows: Tensor, size: int | None = None) -> Tensor:
 
 
 def knows(probes: Tensor, batch: Batch) -> bool:
-    """Tell whether the images of `batch` are those that `probes` (M, PROBES) were taken from."""
-    if (batch.index >= len(probes)).any():
+    """Tell whether the images of `batch` are those that `probes` (M, PROBES) were taken from.
+
+    Augmented images look otherwise: of these it can only tell that their index has an answer.
+    """
+    if ((batch.index < 0) | (batch.index >= len(probes))).any():
         return False
-    return torch.equal(probes[batch.index], probe(batch.x))
+    found = probes[batch.index]
+    return torch.equal(found, probe(batch.x)) if batch.stored else not found.isnan().any()
 
 
 def probe(x: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def panel(draw: Draw, alt: str, **controls: widgets.ValueWidget) -> widgets.VBox
         for name, control in controls.items():
             control.value = start[name]
 
-    button = widgets.Button(description="Reset", tooltip="Back to the values of the paper")
+    button = widgets.Button(description="Reset", tooltip="Back to the start")
     button.on_click(reset)
     output = widgets.interactive_output(view, controls)
     row = widgets.HBox([*controls.values(), button], layout={"flex_flow": "wrap"})

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kdlab.data import Batch, Data, Split, load
 from kdlab.fit import check_finite, epochs, fit, run
 from kdlab.measure import evaluate
+from kdlab.methods.dml import DML
 from kdlab.methods.kd import CE, KD
 from kdlab.models import build
 from kdlab.recipe import Recipe
@@ -31,6 +32,10 @@ def student(seed: int = 0, net: str = "cnn4") -> nn.Module:
 def untrained(data: Data, seed: int = 7) -> Frozen:
     """Return a teacher with its first weights: what it says does not matter here."""
     return Frozen(build("cnn8", 10, seed=seed), data)
+
+
+def pair_with(net: nn.Module) -> DML:
+    return DML([net, build("cnn2", 7, seed=2)])
 
 
 def weights(method: nn.Module) -> dict[str, Tensor]:
@@ -476,6 +481,21 @@ def test_nothing_to_train_is_refused(data: Data):
     frozen = CE(student().requires_grad_(False))
     with pytest.raises(ValueError, match="no weights to train; give it a net that is not froz"):
         fit(frozen, data, SHORT)
+
+
+@pytest.mark.parametrize("make", [CE, lambda net: KD(net, lambda batch: batch.x), pair_with])
+def test_labels_beyond_the_classes_are_refused_before_training(data: Data, make):
+    method = make(build("cnn2", 7, seed=1))
+    before = weights(method)
+    with pytest.raises(ValueError, match="labels go up to 9, but the student knows 7 classes, fro"):
+        fit(method, data, SHORT)
+    assert equal(before, weights(method))
+
+
+def test_labels_within_the_classes_are_taken(data: Data):
+    few = data.only_classes(*range(7)).with_unlabelled()
+    fit(CE(build("cnn2", 7, seed=1)), few, Recipe(steps=1), device="cpu")
+    fit(CE(nn.Sequential(build("cnn2", 10, seed=1), nn.Identity())), data, Recipe(steps=1))
 
 
 def test_an_empty_training_set_is_refused(data: Data):

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from kdlab import frozen
 from kdlab.data import Batch, Data, Split
 from kdlab.fingerprint import fingerprint
+from kdlab.fit import fit
 from kdlab.frozen import Frozen
+from kdlab.methods.kd import KD
 from kdlab.models import build, tap
 from kdlab.recipe import Recipe
 from kdlab.seeds import generator
@@ -242,10 +244,47 @@ def test_mapped_changes_one_tap_and_nothing_else(data: Data, net: nn.Module):
     assert torch.equal(answering.features(batch, "pool"), f["pool"])
 
 
-def test_a_changed_teacher_answers_stored_images_only(data: Data, net: nn.Module):
-    changed = Frozen(net, data, "pool").mapped(lambda f, _: f, "pool")
-    with pytest.raises(ValueError, match="exist for stored images only"):
-        changed.features(shuffled(data.train)._replace(stored=False), "pool")
+def test_a_changed_teacher_answers_every_view_of_an_image_alike(
+    data: Data, net: nn.Module, device: str
+):
+    batch = shuffled(data.train)
+    x = Recipe(shift=4, flip=True).augment(batch.x, generator(0, "views"))
+    view = Batch(x.to(device), batch.y.to(device), batch.index.to(device), stored=False)
+    answering = Frozen(net, data, TAPS)
+    doubled = answering.mapped(lambda z, _: 2 * z).mapped(lambda f, _: 2 * f, "pool")
+    z, f = answering.answers(batch, TAPS)
+    z_seen, f_seen = doubled.answers(view, TAPS)
+    assert torch.equal(z_seen.cpu(), 2 * z) and torch.equal(f_seen["pool"].cpu(), 2 * f["pool"])
+    assert torch.equal(f_seen["block2"].cpu(), f["block2"])
+    dealt = answering.shuffled(generator(0))
+    assert torch.equal(dealt(view).cpu(), dealt(batch))
+
+
+def test_a_changed_teacher_refuses_views_of_images_that_have_no_answer(data: Data, net: nn.Module):
+    part = data.without_classes(3)  # leaves gaps in the table
+    changed = Frozen(net, part, "pool").mapped(lambda z, _: z)
+    gone = data.train.index[data.train.y == 3]
+    assert gone.min() < len(changed.stored())
+    view = batch_of(part.train, slice(0, 5))._replace(stored=False)
+    for index in (gone[0], torch.tensor(-1), torch.tensor(10**6)):
+        wrong = view._replace(index=view.index.index_fill(0, torch.tensor(2), int(index)))
+        with pytest.raises(ValueError, match="no stored answer for these images"):
+            changed.features(wrong, "pool")
+
+
+def test_a_changed_teacher_has_no_network(data: Data, net: nn.Module):
+    changed = Frozen(net, data).mapped(lambda z, _: z)
+    with pytest.raises(ValueError, match="it has no network; call it with a Batch, or"):
+        changed.net(data.train.x)
+
+
+@pytest.mark.parametrize("change", [lambda t: t.mapped(lambda z, _: 2 * z), lambda t: t])
+def test_students_learn_from_it_on_augmented_images(
+    data: Data, net: nn.Module, change: Callable[[Frozen], Frozen]
+):
+    learner = KD(build("cnn2", 10, seed=1), change(Frozen(net, data)))
+    history = fit(learner, data, Recipe(steps=3, shift=4, flip=True), device="cpu")
+    assert history.soft.gt(0).all()
 
 
 def test_features_that_are_not_stored_cannot_be_changed(
@@ -272,7 +311,11 @@ def test_a_wrong_teacher_is_caught(data: Data, net: nn.Module, monkeypatch: pyte
         test_the_limit_is_for_all_taps_of_a_teacher_together(data, net, monkeypatch)
         monkeypatch.undo()
 
+    def views() -> None:
+        test_a_changed_teacher_answers_every_view_of_an_image_alike(data, net, "cpu")
+
     for old, new, check in [
+        ("not batch.stored and not isinstance(self.net, Unanswerable)", "not batch.stored", views),
         ("self.kept[name][batch.index]", "self.kept[name][: len(batch.index)]", right_image),
         ("if not knows(self.probes, batch)", "if False", refused),
         ("room -= size", "pass", limited),

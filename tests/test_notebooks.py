@@ -6,7 +6,7 @@ import pytest
 
 from kdlab import course, notebooks
 from kdlab.exercises import EXERCISES
-from tests import exercise_texts
+from tests import exercise_texts, rehearsal
 from tests.gate import nbval
 from tests.notebook_rules import RULES
 
@@ -19,6 +19,15 @@ CHECKS = [(stem, name) for stem, checks in EXERCISES.items() for name in checks]
 @pytest.mark.parametrize("stem", PATHS)
 def test_it_runs_at_budget_ci(stem, tmp_path):
     copy = course.prepare(PATHS[stem], tmp_path / PATHS[stem].name, {"budget": "ci"})
+    result = nbval(copy)
+    assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]
+
+
+@pytest.mark.rehearsal
+@pytest.mark.parametrize("stem", PATHS)
+def test_it_runs_at_a_small_budget_full(stem, tmp_path):
+    copy = course.prepare(PATHS[stem], tmp_path / PATHS[stem].name, {"budget": "full"})
+    rehearsal.rehearse(copy, rehearsal.write_data(tmp_path / "colours.npz"))
     result = nbval(copy)
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]
 

@@ -153,6 +153,7 @@ def test_a_panel_shows_its_controls_a_reset_button_and_the_output() -> None:
     box = panel(line, ALT, **given)
     row, output = box.children
     assert list(row.children[:2]) == list(given.values())
+    assert row.children[2].tooltip == "Back to the start"
     assert row.children[2].description == "Reset" and isinstance(output, widgets.Output)
 
 

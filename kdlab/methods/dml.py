@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdlab.data import Batch, shifted
-from kdlab.methods.kd import hard_loss, kd_loss
+from kdlab.methods.kd import hard_loss, kd_loss, n_classes_of
 from kdlab.seeds import generator
 
 TARGETS = ("each", "sum", "mean", "logits")
@@ -96,6 +96,15 @@ class DML(nn.Module):
             raise ValueError(f"shift is {shift}; give a whole number of pixels, 0 or more.")
         self.weight, self.target, self.shift, self.seed = weight, target, shift, seed
         self.fill = torch.as_tensor(fill)
+
+    @property
+    def n_classes(self) -> int | None:
+        """How many classes the peers know; asked by `kdlab.fit.fit` before it trains."""
+        known = [n for n in map(n_classes_of, self.peers) if n]
+        if len(set(known)) > 1:
+            told = " and ".join(str(n) for n in dict.fromkeys(known))
+            raise ValueError(f"the peers know {told} classes; give all peers the same classes.")
+        return known[0] if known else None
 
     def view(self, k: int, batch: Batch) -> Tensor:
         """Return the images (B, C, H, W) as peer `k` sees them: a stream for every update."""

@@ -47,7 +47,9 @@ class KDStop(KD):
             after the stop.
         T: temperature > 0 of both networks in the soft term.
         alpha: weight of the soft term until then, in [0, 1]; the hard term gets 1 - alpha.
-        stop: share of the training in [0, 1] after which the teacher is left. 1: plain KD, 0: CE.
+        stop: share of the training in [0, 1] after which the teacher is left. 1: plain KD. 0: the
+            teacher is never asked, which is CE for ``after=1`` and, for less, the control that
+            shows what a small weight of the hard term does by itself.
         after: weight of the hard term from then on, in [0, 1].
     """
 

@@ -79,6 +79,7 @@ class CE(nn.Module):
         if not 0 <= smoothing < 1:
             raise ValueError(f"smoothing is {smoothing}; give a share from 0 up to, not with, 1.")
         self.student, self.smoothing = student, smoothing
+        self.n_classes = n_classes_of(student)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return {"hard": hard_loss(self.student(batch.x), batch.y, self.smoothing)}
@@ -95,6 +96,9 @@ class KD(nn.Module):
         teacher: answers a batch with logits (B, C), see `kdlab.teachers.Frozen`.
         T: temperature > 0 of both networks in the soft term.
         alpha: weight of the soft term in [0, 1]; the hard term gets 1 - alpha.
+
+    Raises:
+        ValueError: a value out of its range, or networks of different numbers of classes.
     """
 
     def __init__(
@@ -103,6 +107,8 @@ class KD(nn.Module):
         super().__init__()
         check_temperature(T)
         check_share("alpha", alpha)
+        check_classes(student, teacher)
+        self.n_classes = n_classes_of(student)
         self.student, self.teacher, self.T, self.alpha = student, teacher, T, alpha
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -114,6 +120,37 @@ class KD(nn.Module):
 
     def predict(self, x: Tensor) -> Tensor:
         return self.student(x)
+
+
+def n_classes_of(net: object) -> int | None:
+    """Return how many classes a network, or a frozen teacher, knows; None where that is not told.
+
+    Told by a teacher's table of logits, or by a last module that is linear, as in all of
+    `kdlab.models`.
+    """
+    if isinstance(table := getattr(net, "table", None), Tensor):
+        return table.shape[1]
+    net = getattr(net, "net", net)
+    last = list(net.modules())[-1] if isinstance(net, nn.Module) else None
+    return last.out_features if isinstance(last, nn.Linear) else None
+
+
+def check_classes(student: nn.Module, teacher: object) -> None:
+    """Refuse a student and a teacher of different numbers of classes, where both are known."""
+    mine, told = n_classes_of(student), n_classes_of(teacher)
+    if mine and told and mine != told:
+        raise ValueError(
+            f"the student knows {mine} classes and the teacher {told}; give both the same classes."
+        )
+
+
+def check_labels(y: Tensor, n_classes: int | None) -> None:
+    """Refuse labels (N,) that a student of `n_classes` cannot name; None: that is not known."""
+    if n_classes and (y >= n_classes).any():
+        raise ValueError(
+            f"the labels go up to {int(y.max())}, but the student knows {n_classes} classes, from "
+            f"0 to {n_classes - 1}; build it with data.n_classes."
+        )
 
 
 def check_temperature(T: float) -> None:

@@ -25,7 +25,7 @@ from torch.autograd.function import once_differentiable
 
 from kdlab import models
 from kdlab.data import Batch
-from kdlab.methods.kd import check_temperature, hard_loss, kd_loss
+from kdlab.methods.kd import check_classes, check_temperature, hard_loss, kd_loss, n_classes_of
 
 CELLS = 2**22  # numbers in the largest tensor of the angle term: 16 MiB in float32
 TINY = 1e-6  # share of the root mean square length below which a vector has no direction
@@ -201,6 +201,9 @@ class RKD(nn.Module):
         check_weights(self.weights)
         if unit not in UNIT:
             raise ValueError(f"unit is {unit!r}; choose one of {', '.join(UNIT)}.")
+        if soft:  # without, the student may return an embedding
+            check_classes(student, teacher)
+        self.n_classes = n_classes_of(student) if hard else None
         self.student, self.teacher, self.T, self.unit = student, teacher, T, unit
         self.tap, self.teacher_tap = tap, teacher_tap or tap
         check_tap("student", tap, [name for name, _ in student.named_modules()])

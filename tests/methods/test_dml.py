@@ -413,6 +413,21 @@ def test_bad_input_gets_one_sentence(ask, told: str):
     assert told in str(error.value)
 
 
+@pytest.mark.parametrize("make", [DML, DMLInTurn])
+def test_peers_of_other_classes_are_refused_before_training(data: Data, make: type[DML]):
+    peers = [build("cnn2", classes, seed=1) for classes in (10, 7)]
+    before = [p.clone() for p in make(peers).parameters()]
+    with pytest.raises(ValueError, match="the peers know 10 and 7 classes; give all peers the sa"):
+        fit(method := make(peers), data, Recipe(steps=1), device="cpu")
+    assert all(map(torch.equal, before, method.parameters()))
+
+
+def test_peers_know_what_the_one_knows_that_tells_it():
+    assert DML([linear(0), linear(1)]).n_classes is None, "they end in batch norm"
+    known = build("cnn2", 10, seed=0)
+    assert DML([linear(0), known]).n_classes == 10
+
+
 # --- mutants ------------------------------------------------------------------------------------
 
 by_hand = test_values_worked_out_by_hand

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from kdlab.data import Batch
 from kdlab.methods import kd
+from kdlab.methods.efficacy import KDStop
 from kdlab.methods.kd import CE, KD, hard_loss, kd_loss
+from kdlab.teachers import Ensemble
 from tests import oracles
 from tests.mutants import assert_caught, mutated
 
@@ -371,6 +373,32 @@ def test_the_teacher_is_asked_once_with_the_whole_batch():
     KD(linear(1), teacher)(batch)
     assert len(asked) == 1
     assert asked[0] is batch
+
+
+class Table:
+    """A teacher that holds answers for `c` classes, and a network of another number, if any."""
+
+    net = None
+
+    def __init__(self, c: int) -> None:
+        self.table = torch.zeros(3, c)
+
+
+TEACHERS = [Net(linear(2, c=7)), Table(7), Net(Ensemble([linear(1, c=7), linear(2, c=7)]))]
+
+
+@pytest.mark.parametrize("teacher", TEACHERS)
+@pytest.mark.parametrize("method", [KD, KDStop])
+def test_a_teacher_of_other_classes_is_refused_at_construction(method, teacher):
+    with pytest.raises(ValueError, match="the student knows 10 classes and the teacher 7; give"):
+        method(linear(1), teacher)
+    assert method(linear(1, c=7), teacher).n_classes == 7
+
+
+@pytest.mark.parametrize("student", [nn.Identity(), nn.Sequential(linear(1), nn.Softmax(dim=1))])
+def test_what_does_not_tell_its_classes_is_not_refused(student: nn.Module):
+    assert KD(student, Table(7)).n_classes is None
+    assert KD(linear(1), lambda batch: batch.x).n_classes == 10
 
 
 def test_predict_is_the_student():

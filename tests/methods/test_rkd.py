@@ -389,6 +389,14 @@ def test_bad_settings_are_refused_at_construction(options: dict[str, Any], told:
     assert str(error.value).count(". ") == 0
 
 
+def test_other_classes_are_refused_where_logits_meet():
+    student, teacher = build("cnn2", 7, seed=0), Frozen(build("cnn4", 10, seed=1), None, "pool")
+    with pytest.raises(ValueError, match="the student knows 7 classes and the teacher 10; give"):
+        RKD(student, teacher, soft=1.0)
+    assert RKD(student, teacher).n_classes == 7
+    assert RKD(student, teacher, hard=0).n_classes is None, "it may return an embedding"
+
+
 # --- the method
 
 
