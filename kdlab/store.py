@@ -56,8 +56,7 @@ def read_row(path: Path) -> dict[str, Any] | None:
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write `state` to `path` as one safetensors file that carries its own checksum."""
-    content = safetensors.torch.save(state, metadata={"sum": fingerprint(state)})
-    write_atomic(path, content)
+    write_atomic(path, safetensors.torch.save(state, metadata={"sum": fingerprint(state)}))
 
 
 def load_weights(path: Path) -> dict[str, Tensor] | None:

@@ -330,3 +330,31 @@ def test_found_says_the_number_with_unit_and_seeds(numbers: tuple[Any, ...], tex
 def test_report_refuses_no_claims_and_the_same_id_twice(claims: list[Claim]) -> None:
     with pytest.raises(ValueError, match="at least one, each with its own id"):
         report.report(claims, RUNS, "00_kd")
+
+
+# --- what is no number
+
+
+def test_a_diverged_run_gives_no_verdict() -> None:
+    table = runs_of(KD=[90.0, 91, 92, 93, 94, math.nan], hard=[89.0, 90, 91, 92, 93, 94])
+    claim = Claim("gain", "KD helps.", "stated", paired("KD", "hard"), above())
+    (row,) = judge([claim], table, "00").to_dict("records")
+    assert row["n"] == 6 and math.isnan(row["ours"]) and row["verdict"] == "not tested here"
+
+
+def test_pairs_are_the_seeds_that_both_arms_have() -> None:
+    table = runs_of(KD=[90.0, 91.0, 92.0], hard=[80.0, 80.0])
+    assert paired("KD", "hard")(table).tolist() == [10.0, 11.0]
+    right = pd.DataFrame(
+        [
+            {"arm": arm, "seed": seed, "correct": np.array(images)}
+            for arm, seed, images in [
+                ("KD", 0, [True, True, False, True]),
+                ("hard", 0, [True, False, True, False]),
+                ("hard", 1, [False] * 4),
+            ]
+        ]
+    )
+    gap = np.array([0.0, 1.0, -1.0, 1.0])  # of seed 0 alone
+    half = 1.959964 * gap.std(ddof=1) / 2
+    assert over_images(right, "KD", "hard") == pytest.approx(100 * half, rel=1e-5)

@@ -157,3 +157,16 @@ def test_embeddings_of_other_images_are_refused(shapes: tuple[tuple[int, ...], .
 )
 def test_a_wrong_measure_is_caught(target, old, new, check):
     assert_caught(target, old, new, by=[check])
+
+
+def test_numbers_that_are_none_are_refused() -> None:
+    f = points(6, 2)
+    f[2] = math.nan
+    with pytest.raises(ValueError, match=r"finite numbers \(N, D\)"):
+        recall_at(f, torch.arange(6) % 2)
+
+
+def test_coinciding_rows_count_their_triples_only() -> None:
+    triangle = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]], dtype=torch.float64)
+    one_point = torch.ones(3, 2, dtype=torch.float64)  # a cosine of 0, 90 degrees, against 60
+    assert fidelity(one_point, triangle)["angle"] == pytest.approx(30)

@@ -421,3 +421,10 @@ FOLLOWING = {
 def test_a_wrong_distance_is_caught(name: str):
     target, old, new, check = FOLLOWING[name]
     assert_caught(target, old, new, by=[check])
+
+
+def test_logits_that_are_no_numbers_are_named() -> None:
+    z = torch.zeros(4, 3)
+    z[1] = math.nan
+    with pytest.raises(FloatingPointError, match="the logits are no numbers"):
+        scores(z, torch.tensor([0, 1, 2, 0]))

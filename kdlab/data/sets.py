@@ -129,9 +129,8 @@ class Data:
         step = torch.randint(1, self.n_classes, (len(rows),), generator=gen)
         y = self.train.y.clone()
         y[rows] = (y[rows] + step) % self.n_classes
-        return self._derive(
-            f"noise {float(rate)} {seed}", self.train._replace(y=y), self.unlabelled
-        )
+        train = self.train._replace(y=y)
+        return self._derive(f"noise {float(rate)} {seed}", train, self.unlabelled)
 
     def with_views(self, k: int, shift: int, seed: int = 0) -> "Data":
         """Store each training image in `k` views, shifted by up to `shift` pixels each way.
@@ -143,10 +142,8 @@ class Data:
         self._before_views("with_views")
         side = min(self.in_shape[1:])
         if k < 1 or not 0 <= shift < side:
-            raise ValueError(
-                f"with_views({k!r}, {shift!r}), expected k >= 1 and a shift of 0 to {side - 1} "
-                f"pixels."
-            )
+            told = f"expected k >= 1 and a shift of 0 to {side - 1} pixels"
+            raise ValueError(f"with_views({k!r}, {shift!r}), {told}.")
         x, y, index = self.train
         bank = [x]
         for view in range(1, k):  # a stream a view: more views leave the first ones as they are
@@ -164,9 +161,7 @@ class Data:
 
         train = kept(self.train)
         if not len(train.y):
-            raise ValueError(
-                f"{op}_classes{classes} leaves no training image, expected some: choose others."
-            )
+            raise ValueError(f"{op}_classes{classes} leaves no training image: choose others.")
         return self._derive(f"{op} {chosen}", train, kept(self.unlabelled))
 
     def _class(self, c: int | str) -> int:
@@ -183,8 +178,7 @@ class Data:
     def _before_views(self, op: str) -> None:
         if len(self.train.index.unique()) < len(self.train.index) or self.views > 1:
             raise ValueError(
-                f"{op} came after with_views or with_unlabelled(repeat), expected it before: call "
-                f"those last."
+                f"{op} came after with_views or with_unlabelled(repeat): put it first."
             )
 
     def _derive(self, op: str, train: Split, unlabelled: Split, views: int | None = None) -> "Data":
@@ -238,6 +232,5 @@ def _attach(key: str, path: str) -> Data:
     fields: dict[str, Any] = {
         part: Split(*(t[f"{part}.{field}"] for field in Split._fields)) for part in PARTS
     }
-    for name, fact in facts.items():
-        fields[name] = tuple(fact) if isinstance(fact, list) else fact  # JSON knows no tuples
+    fields |= {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}  # from JSON
     return Data(key=key, truth=t["truth"], **fields)

@@ -107,6 +107,8 @@ class KD(nn.Module):
         super().__init__()
         check_temperature(T)
         check_share("alpha", alpha)
+        if isinstance(teacher, nn.Module):  # would be trained along, or asked for a Batch
+            raise ValueError(f"the teacher is a {type(teacher).__name__}; give Frozen(net, data).")
         check_classes(student, teacher)
         self.n_classes = n_classes_of(student)
         self.student, self.teacher, self.T, self.alpha = student, teacher, T, alpha

@@ -207,7 +207,7 @@ class RKD(nn.Module):
         self.student, self.teacher, self.T, self.unit = student, teacher, T, unit
         self.tap, self.teacher_tap = tap, teacher_tap or tap
         check_tap("student", tap, [name for name, _ in student.named_modules()])
-        check_tap("teacher", self.teacher_tap, teacher.taps)
+        check_tap("teacher", self.teacher_tap, getattr(teacher, "taps", ()))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         z_s, found = models.tap(self.student, batch.x, self.tap)

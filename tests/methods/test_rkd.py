@@ -609,3 +609,11 @@ MUTANTS = {
 def test_a_wrong_loss_is_caught(name: str):
     target, old, new, by = MUTANTS[name]
     assert_caught(target, old, new, by)
+
+
+@BOTH
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_none_shows_in_the_loss(loss: Loss, value: float) -> None:
+    f = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    f[1, 1] = value
+    assert not loss(f, torch.randn(5, 4)).isfinite()
