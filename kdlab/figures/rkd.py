@@ -15,8 +15,10 @@ from kdlab.methods.rkd import angles, distances, on_sphere, rkd_angle, rkd_dista
 from kdlab.plots import LOOKS, figure
 
 Places = Sequence[tuple[float, float]]
-TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["KD"][0]
-PULLS = {"distance": "#009E73", "angle": "#CC79A7"}
+TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["RKD"][0]
+# RKD's two halves begin with its name: without an entry of their own they would look like it.
+OWN = {"triplets": ("#56B4E9", "P"), "RKD-D": ("#009E73", "^"), "RKD-A": ("#8B6B3D", ">")}
+PULLS = {"distance": OWN["RKD-D"][0], "angle": OWN["RKD-A"][0]}
 NAMES = "ABC"
 OFFSETS = {"A": (-13, -13), "B": (5, -13), "C": (-13, 5)}  # points: readable where they coincide
 SIDES, CORNERS = ((0, 1), (0, 2), (1, 2)), ((0, 1, 2), (1, 0, 2), (2, 0, 1))
@@ -122,12 +124,16 @@ def coinciding(losses: Mapping[str, Callable[[Tensor], Tensor]], gaps: Sequence[
     Each loss takes student features (B, C) made by `near`.
     """
     fig, ax = figure(size=(6.4, 2.8))
-    for (name, loss), mark in zip(losses.items(), ("X--", "o-"), strict=False):
+    styles = (
+        {"color": "#333333", "marker": "x", "linestyle": "--"},
+        {"color": OWN["RKD-A"][0], "marker": ">"},
+    )
+    for (name, loss), style in zip(losses.items(), styles, strict=False):
         sizes = []
         for gap in gaps:
             f = near(gap).requires_grad_()
             sizes.append(torch.autograd.grad(loss(f), f)[0].abs().max().item())
-        ax.plot(gaps, sizes, mark, label=name)
+        ax.plot(gaps, sizes, label=name, **style)
     ax.set(xscale="log", yscale="log", xlabel="distance of two student points")
     ax.set_ylabel("largest gradient")
     ax.legend()

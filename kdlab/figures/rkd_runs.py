@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from kdlab.claims import values
-from kdlab.plots import band, dots, figure, look
+from kdlab.figures.rkd import OWN
+from kdlab.plots import LOOKS, band, dots, figure, look
 
+LOOKS.update(OWN)  # arms of this notebook alone
 DASHES = ("-", "--", ":", "-.", (0, (1, 4)))
 
 
@@ -19,16 +20,21 @@ def two_by_two(parts: Mapping[str, tuple[pd.DataFrame, str]]) -> Figure:
         parts: title -> (runs of the arms "hard labels", "KD", "RKD", "RKD + KD", what their names
             end with).
     """
-    fig, axes = figure(1, len(parts), size=(8.8, 3.2), squeeze=False)
+    fig, axes = figure(1, len(parts), size=(8.8, 3.4), squeeze=False)
     for ax, (title, (runs, end)) in zip(axes[0], parts.items(), strict=True):
         for without, with_it in (("hard labels", "RKD"), ("KD", "RKD + KD")):
-            two = runs[runs["arm"].isin([without + end, with_it + end])]
-            band(
-                ax, two.assign(place=two["arm"].eq(with_it + end) * 1), "place", "accuracy", without
-            )
+            ends = (without + end, with_it + end)
+            two = runs[runs["arm"].isin(ends)]
+            two = two.assign(place=two["arm"].eq(with_it + end) * 1)
+            # its label starts with _: the legend names the ends of the line
+            style = {"color": look(without)["color"], "marker": ""}
+            band(ax, two, "place", "accuracy", "_" + without, **style)
+            for place, (name, arm) in enumerate(zip((without, with_it), ends, strict=True)):
+                mean = values(runs, arm, "accuracy").mean()
+                ax.plot(place, mean, label=name, linestyle="none", markersize=8, **look(name))
         ax.set_xticks([0, 1], ["without relations", "with RKD"])
         ax.set(ylabel="test accuracy in % (axis cut)", title=title, xlim=(-0.2, 1.2))
-    axes[0][0].legend(loc="lower right")
+    fig.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return fig
 
 
@@ -36,17 +42,17 @@ def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Draw accuracy and both measures of relations, a row per arm."""
     shown = pd.concat([runs[runs["arm"] == arm] for arm in arms])
     fig, axes = figure(1, 3, size=(9.8, 3.5), sharey=True)
-    dots(axes[0], shown, "accuracy", label="test accuracy in % (axis cut)")
+    dots(axes[0], shown, "accuracy", label="test accuracy in %\n(axis cut)")
     dots(axes[1], shown.assign(correlation=100 * shown["correlation"]), "correlation")
-    axes[1].set_xlabel("correlation of distances in %")
-    dots(axes[2], shown, "degrees", label="difference of angles in degrees")
+    axes[1].set_xlabel("correlation of distances in %\n(axis cut)")
+    dots(axes[2], shown, "degrees", label="difference of angles in degrees\n(axis cut)")
     return fig
 
 
 def retrieval(runs: pd.DataFrame, marks: Mapping[str, float]) -> Figure:
     """Draw recall@1, a row per arm, and grey lines at `marks`, what no student was trained for."""
     fig, ax = figure(size=(8.6, 3.6))
-    dots(ax, runs, "recall@1", label="recall@1 on unseen classes in %")
+    dots(ax, runs, "recall@1", label="recall@1 on unseen classes in % (axis cut)")
     for place, (name, mark) in enumerate(marks.items()):
         style = {"linestyle": DASHES[place % len(DASHES)], "color": "#8C8C8C", "linewidth": 1.3}
         ax.axvline(mark, label=f"{name}: {mark:.1f}", **style)
@@ -59,6 +65,8 @@ def leaving_home(
 ) -> Figure:
     """Draw recall during training of the arms `alone`, and recall as written against inverted.
 
+    Bands on the left are 95 % intervals over seeds.
+
     Args:
         runs: rows with ``path`` (epochs,), ``recall@1`` and ``inverted``.
         alone: arms of the left panel.
@@ -67,16 +75,21 @@ def leaving_home(
     """
     fig, (left, right) = figure(1, 2, size=(9.0, 3.1))
     for place, arm in enumerate(alone):
-        paths = np.stack(list(values(runs, arm, "path")))
-        left.plot(range(1, paths.shape[1] + 1), paths.mean(axis=0), label=arm, **look(arm, place))
-    left.set(xlabel="epoch", ylabel="recall@1 on unseen classes in %")
+        band(left, _epochs(values(runs, arm, "path")), "epoch", "recall", arm, place)
+    left.set(xlabel="epoch", ylabel="recall@1 on unseen classes\nin % (axis cut)")
     left.legend()
     right.plot([0, 1], teacher, label="teacher", **look("teacher"))
     home, away = (values(runs, student, column) for column in ("recall@1", "inverted"))
     for place, pair in enumerate(zip(home, away, strict=True)):
         label = None if place else f"{student}, each seed"
-        right.plot([0, 1], pair, "D-", color="#CC79A7", alpha=0.6, label=label)
+        right.plot([0, 1], pair, alpha=0.6, label=label, **look(student))
     right.set_xticks([0, 1], ["as written", "inverted"])
-    right.set(xlim=(-0.2, 1.2), ylabel="recall@1 in %")
+    right.set(xlim=(-0.2, 1.2), ylabel="recall@1 in % (axis cut)")
     right.legend()
     return fig
+
+
+def _epochs(paths: pd.Series) -> pd.DataFrame:
+    """Return one row per seed and epoch of `paths`, an array (epochs,) per seed."""
+    rows = [(e, recall) for path in paths for e, recall in enumerate(path, start=1)]
+    return pd.DataFrame(rows, columns=["epoch", "recall"])

@@ -1,19 +1,24 @@
 """The figures of notebook 05 draw the values that they are given."""
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from torch import Tensor
 
+from kdlab.claims import interval
 from kdlab.embedding import aligned, principal
 from kdlab.figures import rkd, rkd_runs
 from kdlab.methods.rkd import rkd_angle, rkd_distance
-from kdlab.plots import bundle
+from kdlab.plots import bundle, look
 
+ROOT = Path(__file__).parents[2]
 LINE = ((-1.5, 0.0), (0.0, 0.0), (1.5, 0.0))
 TRIANGLE = ((-1.5, -1.5), (0.75, -1.5), (-1.5, 1.5))  # 3-4-5, three quarters of it
 
@@ -114,6 +119,10 @@ def test_embeddings_are_drawn_turned_onto_the_teacher_s():
 # --- runs
 
 
+def style(line: Line2D) -> dict[str, Any]:
+    return {"color": line.get_color(), "marker": line.get_marker()}
+
+
 def runs(arms: dict[str, list[float]], metric: str = "accuracy") -> pd.DataFrame:
     return pd.DataFrame(
         {"arm": arm, "seed": seed, metric: x}
@@ -128,9 +137,14 @@ def test_the_slope_of_a_line_is_what_relations_add():
     fig = rkd_runs.two_by_two({"all": (runs(four), ""), "few": (runs(few), ", few")})
     for ax, less in zip(fig.axes, (0, 10), strict=True):
         drawn = [line.get_xydata().tolist() for line in ax.lines]
-        expected = [[[0, 81 - less], [1, 86 - less]], [[0, 89 - less], [1, 90 - less]]]
-        assert drawn == expected
-    assert texts(fig.axes[0]) == ["hard labels", "KD"]
+        one, two = [[0, 81 - less], [1, 86 - less]], [[0, 89 - less], [1, 90 - less]]
+        assert drawn == [one, one[:1], one[1:], two, two[:1], two[1:]]
+        assert len(ax.collections) == 2  # the bands
+        assert [style(line) for line in ax.lines if len(line.get_xdata()) == 1] == [
+            look(arm) for arm in ("hard labels", "RKD", "KD", "RKD + KD")
+        ]
+    legend = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert legend == ["hard labels", "RKD", "KD", "RKD + KD"]
 
 
 def test_orders_are_drawn_in_the_order_asked_for():
@@ -139,6 +153,30 @@ def test_orders_are_drawn_in_the_order_asked_for():
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["a", "b"]
     means = [[float(note.get_text()) for note in ax.texts] for ax in fig.axes]
     assert means == [[5.0, 2.0], [50.0, 50.0], [9.0, 9.0]]
+
+
+CLASSIFIERS = ["hard labels", "hint (first order)", "RKD-D (second)", "RKD-A (third)", "RKD", "KD"]
+CLASSIFIERS += ["RKD + KD", "control: shuffled"]
+
+
+def test_no_two_methods_of_a_figure_look_alike():
+    """The rows of the notebook's figure of orders; the names are read from the notebook below."""
+    table = runs({arm: [1, 2] for arm in CLASSIFIERS}).assign(correlation=0.5, degrees=9.0)
+    for ax in rkd_runs.orders(table, CLASSIFIERS).axes:
+        means = [style(line) for line in ax.lines if line.get_markersize() == 8]
+        assert len({(s["color"], s["marker"]) for s in means}) == len(CLASSIFIERS)
+    arms = ["triplets, 2 numbers", "RKD, 2 numbers", "RKD-D, 8", "RKD-A, 8", "control: shuffled, 8"]
+    assert len({tuple(look(arm, 0).values()) for arm in arms}) == len(arms)
+    source = (ROOT / "notebooks" / "05_rkd.ipynb").read_text(encoding="utf-8")
+    assert all(f'\\"{arm}\\"' in source for arm in [*CLASSIFIERS, *arms])
+
+
+def test_a_method_looks_the_same_in_any_row():
+    table = runs({arm: [50, 60] for arm in ("x", "RKD, 8", "triplets, 8")}, "recall@1")
+    fig = rkd_runs.retrieval(table, {"teacher": 96.0})
+    means = [style(line) for line in fig.axes[0].lines if line.get_markersize() == 8]
+    assert means[1:] == [look("RKD"), look("triplets")]
+    assert "(axis cut)" in fig.axes[0].get_xlabel()
 
 
 def test_marks_stand_where_they_are():
@@ -154,8 +192,16 @@ def test_leaving_home_draws_paths_and_pairs():
     table["inverted"] = [0, 0, 0, 0, 50, 55]
     fig = rkd_runs.leaving_home(table, ["D", "A"], "S", (96.0, 90.0))
     left, right = fig.axes
-    assert [line.get_ydata().tolist() for line in left.lines] == [[2, 3], [20, 30]]
+    assert [line.get_xydata().tolist() for line in left.lines] == [
+        [[1, 2], [2, 3]],
+        [[1, 20], [2, 30]],
+    ]
+    for band, arm in zip(left.collections, ([1, 3], [10, 30]), strict=True):
+        _, low, high = interval(arm)
+        ends = [y for x, y in band.get_paths()[0].vertices if x == 1]
+        assert min(ends) == pytest.approx(low) and max(ends) == pytest.approx(high)
     drawn = [list(line.get_ydata()) for line in right.lines]
     assert drawn == [[96.0, 90.0], [75, 50], [85, 55]]
     assert texts(right) == ["teacher", "S, each seed"]
+    assert all("(axis cut)" in ax.get_ylabel() for ax in fig.axes)
     assert not math.isnan(left.get_ylim()[1])
