@@ -17,22 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from kdlab.claims import interval
+from kdlab.figures.looks import LOOKS, SPARE
 
 STYLE = Path(__file__).with_name("style.mplstyle")
-
-# Okabe and Ito's colour-blind-safe set. One method = one colour and one marker in every notebook.
-LOOKS: dict[str, tuple[str, str]] = {
-    "hard labels": ("#333333", "o"),
-    "KD": ("#0072B2", "s"),
-    "teacher": ("#D55E00", "*"),
-    "label smoothing": ("#009E73", "^"),
-    "control": ("#8C8C8C", "X"),
-    "DML": ("#CC79A7", "D"),
-    "RKD": ("#CC79A7", "D"),
-    "RKD + KD": ("#7A5195", "<"),
-    "hint": ("#E69F00", "v"),
-}
-SPARE = [("#E69F00", "v"), ("#56B4E9", "P"), ("#7A5195", "<"), ("#8B6B3D", ">")]
 
 
 def look(name: str, place: int = 0) -> dict[str, Any]:
