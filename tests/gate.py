@@ -12,9 +12,10 @@ NOTEBOOK_SECONDS = 900
 def nbval(path: Path) -> subprocess.CompletedProcess[str]:
     """Run ``pytest --nbval-lax`` on one notebook in a process of its own.
 
-    papermill alone would pass a widget whose callback raises.
+    papermill alone would pass a widget whose callback raises. It ends at the first cell that fails:
+    what fails after it would hide the cause.
     """
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", str(path), "-q"]
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", str(path), "-q", "-x"]
     command += [f"--nbval-cell-timeout={CELL_SECONDS}", "--nbval-kernel-name=python3"]
     command += ["-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull]
     command += [f"--rootdir={path.parent}"]

@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell
 from kdlab import notebooks
 
 CLASSES, TRAIN, TEST = 10, 400, 200
+SIDE = 8  # pixels; with 16 a step takes three times as long
 
 
 def shrink(path: str) -> Any:
@@ -43,11 +44,11 @@ def shrink(path: str) -> Any:
 def write_data(path: Path) -> Path:
     """Write small colour images, a noisy pattern for each class, and return `path`."""
     source = np.random.default_rng(0)
-    patterns = source.integers(40, 216, (CLASSES, 16, 16, 3))
+    patterns = source.integers(40, 216, (CLASSES, SIDE, SIDE, 3))
     arrays = {}
     for part, n in [("train", TRAIN), ("test", TEST)]:
         y = np.arange(n) % CLASSES
-        noise = source.integers(-40, 40, (n, 16, 16, 3))
+        noise = source.integers(-40, 40, (n, SIDE, SIDE, 3))
         arrays |= {f"{part}_x": (patterns[y] + noise).astype(np.uint8), f"{part}_y": y}
     np.savez(path, **arrays)
     return path
