@@ -90,8 +90,8 @@ def curves(panels: Mapping[str, pd.DataFrame]) -> Figure:
     `panels`: title -> runs with columns arm, seed, "val accuracies" and "val nlls", each an array
     with one value an epoch.
     """
-    fig, axes = figure(2, len(panels), size=(8.4, 4.2), sharex=True, squeeze=False)
-    rows = {"val accuracies": "accuracy in %", "val nlls": "NLL in nats"}
+    fig, axes = figure(2, len(panels), size=(8, 3.9), sharex=True, squeeze=False)
+    rows = {"val accuracies": "val. accuracy in %", "val nlls": "val. NLL in nats"}
     arms = list(dict.fromkeys(str(arm) for runs in panels.values() for arm in runs["arm"]))
     for column, (title, runs) in enumerate(panels.items()):
         for ax, (metric, label) in zip(axes[:, column], rows.items(), strict=True):
@@ -106,7 +106,7 @@ def curves(panels: Mapping[str, pd.DataFrame]) -> Figure:
             late = whole[:, whole.shape[1] // 3 :]
             room = 0.02 * np.ptp(late) + 1e-6
             ax.set_ylim(np.quantile(late, 0.02) - room, late.max() + room)
-        axes[0, column].set_title(f"{title}: validation images, axes cut")
+        axes[0, column].set_title(f"{title} (axes cut)")
         axes[1, column].set_xlabel("share of the student's training done")
         axes[0, column].legend(loc="lower right")
     return fig

@@ -81,8 +81,8 @@ def test_curves_draw_the_mean_over_seeds_and_the_share_of_training():
     assert line(top, "hard labels")[1] == [40, 70, 85, 88]
     assert line(fig.axes[2], "KD")[1] == pytest.approx([1.0, 0.5, 0.3, 0.2])
     assert top.get_ylim()[1] > 94 and [ax.get_title("left") for ax in fig.axes[:2]] == [
-        "clean: validation images, axes cut",
-        "noisy: validation images, axes cut",
+        "clean (axes cut)",
+        "noisy (axes cut)",
     ]
 
 
