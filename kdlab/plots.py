@@ -27,8 +27,12 @@ LOOKS: dict[str, tuple[str, str]] = {
     "teacher": ("#D55E00", "*"),
     "label smoothing": ("#009E73", "^"),
     "control": ("#8C8C8C", "X"),
+    "DML": ("#CC79A7", "D"),
+    "RKD": ("#CC79A7", "D"),
+    "RKD + KD": ("#7A5195", "<"),
+    "hint": ("#E69F00", "v"),
 }
-SPARE = [("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"), ("#7A5195", "<"), ("#8B6B3D", ">")]
+SPARE = [("#E69F00", "v"), ("#56B4E9", "P"), ("#7A5195", "<"), ("#8B6B3D", ">")]
 
 
 def look(name: str, place: int = 0) -> dict[str, Any]:
