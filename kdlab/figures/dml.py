@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kdlab.figures.dml_explorer import PEERS
+from kdlab.figures.dml_pulls import PEERS
 from kdlab.plots import band, figure, look
 
 DASHES = ("-", "--", ":", "-.")
@@ -51,11 +51,11 @@ def closeness(ax: Axes, runs: pd.DataFrame) -> None:
 def sizes(ax: Axes, runs: pd.DataFrame, metric: str) -> None:
     """Draw `metric` against the number of peers, a line with its 95 % band for each label count."""
     for place, (count, group) in enumerate(runs.groupby("labels")):
-        style = {"color": PEERS[place % 3], "linestyle": DASHES[place % 4]}
-        band(ax, group, "K", metric, f"{count} labels", place, **style)
+        style = look("DML") | {"linestyle": DASHES[place % 4]}  # a label count is no method
+        band(ax, group, "K", metric, f"{count} labels", **style)
     ax.set_xlabel("peers that learn together")
     ax.set_xticks(sorted(runs["K"].unique()))
-    ax.legend()
+    ax.legend(handlelength=4)
 
 
 def curves(table: pd.DataFrame) -> Figure:
@@ -69,9 +69,11 @@ def curves(table: pd.DataFrame) -> Figure:
         left.plot(table["update"], table[f"accuracy {k}"], label=f"peer {k}", **style)
         right.plot(table["update"], table[f"hard {k}"], "-", label=f"label, peer {k}", **style)
         if f"peers {k}" in table:
-            right.plot(table["update"], table[f"peers {k}"], ":", label=f"KL, peer {k}", **style)
-    left.set(xlabel="updates", ylabel="validation accuracy in %", ylim=(0, 101))
-    right.set(xlabel="updates", ylabel="loss in nats", ylim=(0, None))
+            named = {"label": f"weighted KL, peer {k}"} | style
+            right.plot(table["update"], table[f"peers {k}"], ":", **named)
+    left.set(xlabel="updates (one run)", ylabel="validation accuracy in %", ylim=(0, 101))
+    room = 1.4 * right.dataLim.y1  # for the legend
+    right.set(xlabel="updates (one run)", ylabel="loss in nats", ylim=(0, room))
     left.legend(loc="lower right")
     right.legend(ncols=2)
     return fig

@@ -1,6 +1,5 @@
 """The explorer of notebook 08: what peers say of one image while they learn, and who pulls whom."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,10 +11,10 @@ from torch import Tensor
 
 from kdlab.claims import interval
 from kdlab.data import Data
-from kdlab.plots import SPARE, figure, picture
+from kdlab.figures.dml_pulls import PEERS, divergences, pulls
+from kdlab.plots import LOOKS, figure, picture
 
-PEERS = ("#0072B2", "#D55E00", "#009E73")
-LINES = {"mean member": ("accuracy", *SPARE[1]), "ensemble": ("ensemble", "#56B4E9", "P")}
+LINES = {"mean member": ("accuracy", *LOOKS["DML"]), "ensemble": ("ensemble", "#56B4E9", "P")}
 
 
 class Story(NamedTuple):
@@ -45,12 +44,6 @@ def cases(data: Data, chosen: Mapping[str, int]) -> list[Case]:
     """Return the validation images at the rows `chosen`, by name."""
     val = data.val
     return [Case(n, data.images(val.x[r]), int(val.y[r]), r) for n, r in chosen.items()]
-
-
-def divergences(q: np.ndarray) -> np.ndarray:
-    """Return KL(q_l || q_k), what peer k minimises, at [k, l], for posteriors `q` (K, ..., C)."""
-    log = np.log(np.maximum(q, 1e-30))
-    return (q[None] * (log[None] - log[:, None])).sum(axis=-1)
 
 
 def contested(q: np.ndarray, y: Tensor, classes: Sequence[str], count: int = 6) -> dict[str, int]:
@@ -86,6 +79,7 @@ def explorer(
     fig, axes = figure(1, 4, size=(11.5, 3.7), width_ratios=[0.7, 1.9, 1.25, 1.5])
     picture(axes[0], case.image, f"label {classes[case.label]}")
     bars(axes[1], q, classes, f"{story.shares[moment]:.0%} of the training")
+    axes[1].set_ylabel("probability, one run")
     pulls(axes[2], divergences(q))
     outcome(axes[3], runs[runs["labels"] == labels], K)
     axes[3].set_title(f"{labels} labels: test accuracy, %")
@@ -94,11 +88,14 @@ def explorer(
 
 def strip(story: Story, case: Case, classes: Sequence[str], chosen: Sequence[int]) -> Figure:
     """Draw posteriors, and who pulls whom, at the `chosen` moments of `story` side by side."""
-    fig, axes = figure(2, len(chosen), size=(10.5, 4.6), sharey="row", height_ratios=[1, 0.75])
+    tall = 0.75 if story.q.shape[1] < 3 else 1.2  # a ring needs more room than a pair
+    shape: dict[str, Any] = {"size": (10.5, 2.6 * (1 + tall)), "height_ratios": [1, tall]}
+    fig, axes = figure(2, len(chosen), sharey="row", **shape)
     for column, moment in zip(axes.T, chosen, strict=True):
         q = story.q[moment, :, case.row]
         bars(column[0], q, classes, f"{story.shares[moment]:.0%} of the training")
         pulls(column[1], divergences(q))
+    axes[0, 0].set_ylabel("probability, one run")
     return fig
 
 
@@ -112,28 +109,6 @@ def bars(ax: Axes, q: np.ndarray, classes: Sequence[str], title: str) -> None:
     ax.tick_params(axis="x", rotation=0 if step == 1 else 60)
     ax.set(ylim=(0, 1.18), xlabel="class", title=title)
     ax.legend(loc="upper right", ncols=K, columnspacing=1, handlelength=1)
-
-
-def pulls(ax: Axes, kl: np.ndarray) -> None:
-    """Draw peers in a ring; an arrow from l to k is as wide as KL(q_l || q_k) = ``kl[k, l]``."""
-    K = len(kl)
-    ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", title="who pulls whom")
-    ax.set_axis_off()
-    turn = [math.pi * (1 / 2 + 2 * k / K) if K > 2 else math.pi * (1 - k) for k in range(K)]
-    at = [np.array([math.cos(a), math.sin(a)]) * (K > 1) for a in turn]
-    for k, other in ((k, other) for k in range(K) for other in range(K) if other != k):
-        near, far = 0.78 * at[k] + 0.22 * at[other], 0.22 * at[k] + 0.78 * at[other]
-        style: dict[str, Any] = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=0.3"}
-        style |= {"lw": 0.8 + 5 * min(float(kl[k, other]), 1.0), "color": PEERS[other]}
-        ax.annotate("", (near[0], near[1]), (far[0], far[1]), arrowprops=style)
-        along = at[k] - at[other]
-        x, y = (at[k] + at[other]) / 2 + 0.32 * np.array([along[1], -along[0]])
-        ax.text(x, y, f"{kl[k, other]:.2f}", ha="center", va="center", color=PEERS[other])
-    for k, (x, y) in enumerate(at):
-        ax.plot(x, y, "o", markersize=24, color=PEERS[k])
-        ax.text(x, y, str(k + 1), color="white", ha="center", va="center", fontsize=12)
-    note = "arrow: KL in nats from the target" if K > 1 else "a single net has no peer"
-    ax.text(0, -1.55, note, ha="center", fontsize=9)
 
 
 def outcome(ax: Axes, runs: pd.DataFrame, K: int) -> None:

@@ -1,5 +1,6 @@
 """The figures of notebook 08 draw the values they were given."""
 
+import itertools
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from kdlab import plots
 from kdlab.claims import interval
 from kdlab.data import Data
-from kdlab.figures import dml, dml_explorer
+from kdlab.figures import dml, dml_explorer, dml_pulls
 from kdlab.figures.dml_explorer import Case, Story
 from tests import oracles
 
@@ -38,17 +39,17 @@ def runs() -> pd.DataFrame:
 
 def test_divergences_equal_the_slow_oracle():
     q = posteriors(3)
-    found = dml_explorer.divergences(q)
+    found = dml_pulls.divergences(q)
     for k in range(3):
         for other in range(3):
             assert found[k, other] == pytest.approx(oracles.kl(q[other], q[k]), abs=1e-12)
-    many = dml_explorer.divergences(posteriors(2, 5))
+    many = dml_pulls.divergences(posteriors(2, 5))
     assert many.shape == (2, 2, 5) and (many[[0, 1], [0, 1]] == 0).all()
 
 
 def test_a_probability_of_0_stays_finite():
     q = np.array([[1.0, 0.0], [0.0, 1.0]])
-    assert np.isfinite(dml_explorer.divergences(q)).all()
+    assert np.isfinite(dml_pulls.divergences(q)).all()
 
 
 def test_moments_are_the_nearest_epochs():
@@ -112,6 +113,7 @@ def test_the_strip_draws_each_moment():
     story = Story([0.0, 0.4, 1.0], posteriors(3, 2, 5))
     fig = dml_explorer.strip(story, Case("x", torch.rand(1, 8, 8), 2, 3), CLASSES, (0, 2))
     top, bottom = fig.axes[:2], fig.axes[2:]
+    assert "one run" in top[0].get_ylabel()
     assert [ax.get_title(loc="left") for ax in top] == [
         "0% of the training",
         "100% of the training",
@@ -122,13 +124,23 @@ def test_the_strip_draws_each_moment():
         assert f"{oracles.kl(q[0], q[1]):.2f}" in [t.get_text() for t in ring.texts]
 
 
+@pytest.mark.parametrize("K", [2, 3])
+def test_the_numbers_on_the_arrows_lie_apart(K: int):
+    story = Story([0.0, 0.4], posteriors(2, K, 5))
+    fig = dml_explorer.strip(story, Case("x", torch.rand(1, 8, 8), 2, 3), CLASSES, (0, 1, 0, 1))
+    fig.canvas.draw()
+    numbers = [t.get_window_extent() for t in fig.axes[4].texts if "." in t.get_text()]
+    assert len(numbers) == K * (K - 1)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(numbers, 2))
+
+
 def test_a_wider_arrow_is_a_larger_pull():
     _, ax = plots.figure()
-    dml_explorer.pulls(ax, np.array([[0.0, 0.9], [0.1, 0.0]]))
+    dml_pulls.pulls(ax, np.array([[0.0, 0.9], [0.1, 0.0]]))
     widths = [t.arrow_patch.get_linewidth() for t in ax.texts if getattr(t, "arrow_patch", None)]
     assert widths == pytest.approx([0.8 + 4.5, 0.8 + 0.5])
     _, ax = plots.figure()
-    dml_explorer.pulls(ax, np.array([[0.0, 90.0], [0.1, 0.0]]))
+    dml_pulls.pulls(ax, np.array([[0.0, 90.0], [0.1, 0.0]]))
     assert max(t.arrow_patch.get_linewidth() for t in ax.texts if hasattr(t, "arrow_patch")) < 6
 
 
@@ -189,6 +201,15 @@ def test_sizes_draw_a_line_a_label_count(runs: pd.DataFrame):
     means = runs[runs.labels == 50].groupby("K")["ensemble"].mean()
     assert list(ax.lines[0].get_ydata()) == pytest.approx(list(means))
     assert list(ax.get_xticks()) == [1, 2, 3]
+    assert len({line.get_linestyle() for line in ax.lines}) == len(ax.lines)
+    for line in ax.lines:
+        assert {"color": line.get_color(), "marker": line.get_marker()} == plots.look("DML")
+
+
+def test_mutual_learning_looks_the_same_in_the_explorer(runs: pd.DataFrame):
+    outcome = draw(runs, 2).axes[-1]
+    looks = {one.get_label(): (one.get_color(), one.get_marker()) for one in outcome.lines}
+    assert looks["mean member"] == tuple(plots.look("DML").values()) != looks["ensemble"]
 
 
 @pytest.mark.parametrize("weight", [0, 1])
@@ -202,10 +223,11 @@ def test_curves_draw_two_peers_and_their_losses(weight: int):
     left, right = fig.axes
     assert [list(line.get_ydata()) for line in left.lines] == [[0, 1, 2, 3, 4], [3] * 5]
     assert [line.get_label() for line in right.lines] == (
-        ["label, peer 1", "KL, peer 1", "label, peer 2", "KL, peer 2"]
+        ["label, peer 1", "weighted KL, peer 1", "label, peer 2", "weighted KL, peer 2"]
         if weight
         else ["label, peer 1", "label, peer 2"]
     )
+    assert "one run" in left.get_xlabel()
     assert math.isclose(right.lines[0].get_ydata()[2], 2 - 2 / 9)
     assert len(plots.png(fig)) < 60_000
 
