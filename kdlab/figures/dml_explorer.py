@@ -89,7 +89,7 @@ def explorer(
 def strip(story: Story, case: Case, classes: Sequence[str], chosen: Sequence[int]) -> Figure:
     """Draw posteriors, and who pulls whom, at the `chosen` moments of `story` side by side."""
     tall = 0.75 if story.q.shape[1] < 3 else 1.2  # a ring needs more room than a pair
-    shape: dict[str, Any] = {"size": (10.5, 2.6 * (1 + tall)), "height_ratios": [1, tall]}
+    shape: dict[str, Any] = {"size": (10, 2.45 * (1 + tall)), "height_ratios": [1, tall]}
     fig, axes = figure(2, len(chosen), sharey="row", **shape)
     for column, moment in zip(axes.T, chosen, strict=True):
         q = story.q[moment, :, case.row]
