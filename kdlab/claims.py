@@ -28,7 +28,7 @@ class Claim:
         text: the claim in one sentence.
         paper: the paper's number, with its table, figure or section.
         statistic: table of runs -> one number per seed (n,). None: not tested here.
-        rule: (mean, low, high) -> verdict; see `above` and `within`.
+        rule: (mean, low, high) -> verdict; see `above`, `below` and `within`.
         unit: of the statistic, e.g. "points".
     """
 
@@ -47,6 +47,17 @@ def above(margin: float = 0.0) -> Rule:
         if low > margin:
             return "reproduced"
         return "direction only" if mean > margin else "not reproduced"
+
+    return rule
+
+
+def below(margin: float = 0.0) -> Rule:
+    """Return the rule of "no better": the interval lies below `margin`, or the mean does."""
+
+    def rule(mean: float, low: float, high: float) -> str:
+        if high < margin:
+            return "reproduced"
+        return "direction only" if mean < margin else "not reproduced"
 
     return rule
 

@@ -16,6 +16,7 @@ from kdlab.claims import (
     VERDICTS,
     Claim,
     above,
+    below,
     cell,
     chosen,
     interval,
@@ -117,6 +118,22 @@ def test_above(margin: float, mean: float, low: float, verdict: str) -> None:
 )
 def test_within(mean: float, low: float, high: float, verdict: str) -> None:
     assert within(1.0)(mean, low, high) == verdict
+
+
+@pytest.mark.parametrize(
+    ("margin", "mean", "high", "verdict"),
+    [
+        (0.0, -1.0, -0.1, "reproduced"),
+        (0.0, -1.0, 0.0, "direction only"),
+        (0.0, 0.0, 1.0, "not reproduced"),
+        (0.5, 0.2, 0.49, "reproduced"),
+        (0.5, 0.2, 0.5, "direction only"),
+        (0.5, 0.5, 0.9, "not reproduced"),
+        (0.5, -9.0, -8.0, "reproduced"),  # clearly worse is no better
+    ],
+)
+def test_below(margin: float, mean: float, high: float, verdict: str) -> None:
+    assert below(margin)(mean, 2 * mean - high, high) == verdict
 
 
 # --- values and paired
