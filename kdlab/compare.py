@@ -13,6 +13,7 @@ it refers to, the seed. Change a loss and its arms train again; add a seed and o
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ from kdlab.progress import bar
 from kdlab.store import read_row, write_row
 
 Arm = Callable[[int], Mapping[str, Any]]
+KILLED = (
+    "a worker process was killed, most often for want of memory; runs under way in it are lost. "
+    "Call compare again, with n_jobs=1 to use less."
+)
 
 
 class ArmError(RuntimeError):
@@ -79,9 +84,12 @@ def compare(
     tasks = [(arms[n], s, n, paths[n, s]) for n, s in missing]
     failures = []
     with bar(len(jobs), len(jobs) - len(missing), title) as progress:
-        for failure in run_all(tasks, workers):
-            progress.update()
-            failures += [failure] if failure else []
+        try:
+            for failure in run_all(tasks, workers):
+                progress.update()
+                failures += [failure] if failure else []
+        except BrokenProcessPool:  # finished runs are on disk; which one was killed, nobody knows
+            failures.append(KILLED)
     rows |= {job: read_row(paths[job]) for job in missing}
     table = pd.DataFrame(
         full_row(dict(zip(by, names[name], strict=True)) | {"seed": seed}, row)
@@ -89,7 +97,7 @@ def compare(
         if row is not None
     )
     if failures:
-        told = f"{len(failures)} of {len(jobs)} runs failed, the others are kept.\n"
+        told = f"{len(jobs) - len(table)} of {len(jobs)} runs failed, the others are kept.\n"
         raise ArmError(told + "\n".join(failures), table)
     return table
 

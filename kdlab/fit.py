@@ -1,7 +1,9 @@
 """The training loop, on one screen."""
 
+import functools
+import operator
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,8 +45,9 @@ def fit(
         One row an epoch: epoch, learning rate, seconds so far, the mean of every loss term.
 
     Raises:
-        ValueError: nothing to train, no data, or labels beyond ``method.n_classes``, where the
-            method has this attribute and it is not None.
+        ValueError: nothing to train, no data, labels beyond ``method.n_classes``, where the
+            method has this attribute and it is not None, or terms that no weight can follow.
+        TypeError: the method returns something else than loss terms by name.
         FloatingPointError: a loss term stopped being a finite number.
     """
     where = pick_device(device)
@@ -64,7 +67,7 @@ def fit(
         for batch in epoch_batches:
             for terms in updates(batch):
                 optimiser.zero_grad(set_to_none=True)  # what gets no gradient stays as it is
-                sum(terms.values()).backward()
+                total(terms).backward()
                 optimiser.step()
                 for name, term in terms.items():
                     logs.setdefault(name, []).append(term.detach())
@@ -107,6 +110,27 @@ def epochs(
 
     for epoch, done in enumerate(range(0, total, per_epoch), start=1):
         yield epoch, batches(epoch, done)
+
+
+def total(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the sum of the loss terms; refuse what is no dict of scalars that weights move."""
+    if not isinstance(terms, Mapping) or not terms:
+        got = "no terms" if isinstance(terms, Mapping) else type(terms).__name__
+        raise TypeError(
+            f"the method returned {got}; return its loss terms by name, such as {{'hard': loss}}."
+        )
+    for name, term in terms.items():
+        if not isinstance(term, torch.Tensor) or term.ndim:
+            shape = getattr(term, "shape", None)
+            got = type(term).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+            raise TypeError(f"the loss term {name!r} is {got}; return a scalar tensor, a mean.")
+    loss = functools.reduce(operator.add, terms.values())
+    if not loss.requires_grad:
+        raise ValueError(
+            f"no loss term of {list(terms)} depends on weights that learn; look for a detach(), a "
+            ".item() or a torch.no_grad() between the network and the loss."
+        )
+    return loss
 
 
 def check_finite(epoch: int, curves: dict[str, torch.Tensor]) -> None:

@@ -133,11 +133,18 @@ class Frozen:
         other = Frozen(Unanswerable())
         other.table, other.probes, other.kept = table, self.probes, dict(self.kept)
         other.taps = tuple(self.kept)
+        rows = change((table if name is None else self.kept[name])[index], index)
+        if not isinstance(rows, Tensor) or not rows.is_floating_point() or len(rows) != len(index):
+            got = f"{tuple(rows.shape)} {rows.dtype}" if isinstance(rows, Tensor) else type(rows)
+            raise ValueError(
+                f"the change of a teacher's answers returned {got}; return real numbers, a row for "
+                f"each of the {len(index)} stored images."
+            )
+        changed = by_index(index, rows, len(table))
         if name is None:
-            other.table = by_index(index, change(table[index], index), len(table))
+            other.table = changed
         else:
-            changed = change(self.kept[name][index], index)
-            other.kept[name] = by_index(index, changed, len(table))
+            other.kept[name] = changed
         return other
 
     def shuffled(self, source: torch.Generator) -> "Frozen":

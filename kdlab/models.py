@@ -59,8 +59,14 @@ def build(name: str, n_classes: int, in_shape: Shape = (1, 28, 28), *, seed: int
 
     It maps (B, C, H, W) to logits (B, n_classes). Equal name, shapes and seed give equal weights
     bit for bit; the global random generators stay as they were.
-    Raises ValueError for an unknown name, or a shape or depth that the family cannot have.
+    Raises ValueError for an unknown name, or a shape or depth that the family cannot have;
+    TypeError for what is no name.
     """
+    if not isinstance(name, str):
+        raise TypeError(
+            f"the network is a {type(name).__name__}, but a name such as 'cnn8' is expected; a "
+            "trained network of your own becomes a teacher by Frozen(net, data)."
+        )
     if n_classes < 1:
         raise ValueError(f"n_classes is {n_classes}, but a network needs at least one output.")
     if len(in_shape) != 3 or min(in_shape) < 1:

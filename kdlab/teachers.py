@@ -70,7 +70,7 @@ def snapshots(
     recipe: Recipe,
     seed: int = 0,
     *,
-    at: Iterable[int],
+    at: int | Iterable[int],
     taps: str | Iterable[str] = (),
     device: str = "auto",
 ) -> dict[int, Frozen]:
@@ -80,7 +80,8 @@ def snapshots(
         ValueError: an epoch lies outside 0 .. the recipe's last (0 = untrained), or `net` has no
             such tap.
     """
-    wanted, last = sorted(set(at)), recipe.total_epochs(len(data.train.y))
+    wanted = sorted({at} if isinstance(at, int) else set(at))
+    last = recipe.total_epochs(len(data.train.y))
     if not wanted or wanted[0] < 0 or wanted[-1] > last:
         raise ValueError(f"snapshots at epochs {wanted}; give epochs from 0 to {last}, the last.")
     taps = check_taps(build(net, data.n_classes, data.in_shape, seed=seed), taps)

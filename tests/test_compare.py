@@ -219,6 +219,32 @@ def test_all_failures_are_told() -> None:
     assert "arm ('KD', 4), seed 0" in str(caught.value) and caught.value.table.empty
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_a_worker_that_is_killed_is_told_and_finished_runs_are_kept(log: str, seeds: int) -> None:
+    good, parent = counting(log, "good"), os.getpid()
+    compare({"good": good}, seeds)
+
+    def deadly(seed: int) -> dict[str, Any]:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"accuracy": 1.0}
+
+    with pytest.raises(ArmError, match="a worker process was killed, most often for want of") as e:
+        compare({"good": good, "deadly": deadly}, seeds)
+    assert list(e.value.table[e.value.table.arm == "good"].seed) == list(range(seeds))
+    made = len(e.value.table) - seeds  # by this process, where one run was left over
+    assert made == seeds % 2 and f"{seeds - made} of {2 * seeds} runs failed" in str(e.value)
+    assert len(compare({"good": good}, seeds)) == seeds
+
+
+def test_a_run_of_another_torch_is_made_again(log: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    arm = counting(log, "a")
+    for version, runs in [(torch.__version__, ["a 0"]), (torch.__version__, []), ("0.0", ["a 0"])]:
+        monkeypatch.setattr(torch, "__version__", version)
+        compare({"a": arm}, 1, n_jobs=1)
+        assert trained(log) == runs
+
+
 @pytest.mark.parametrize(
     ("result", "sentence"),
     [

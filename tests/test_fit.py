@@ -504,6 +504,51 @@ def test_an_empty_training_set_is_refused(data: Data):
         fit(CE(student()), empty, SHORT)
 
 
+class Answers(CE):
+    """A method whose answer the test makes from the loss of the labels."""
+
+    def __init__(self, answer: Callable[[Tensor], object]) -> None:
+        super().__init__(student())
+        self.answer = answer
+
+    def forward(self, batch: Batch):
+        return self.answer(super().forward(batch)["hard"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "sentence"),
+    [
+        (lambda loss: loss, TypeError, "returned Tensor; return its loss terms by name, such as"),
+        (lambda loss: [loss], TypeError, "returned list; return its loss terms by name"),
+        (lambda loss: None, TypeError, "returned NoneType; return"),
+        (lambda loss: {}, TypeError, "returned no terms; return"),
+        (
+            lambda loss: {"a": loss, "b": 0.0},
+            TypeError,
+            "the loss term 'b' is float; return a",
+        ),
+        (
+            lambda loss: {"a": loss[None]},
+            TypeError,
+            r"'a' is a tensor of shape \(1,\);",
+        ),
+        (
+            lambda loss: {"a": loss.detach()},
+            ValueError,
+            r"no loss term of \['a'\] depends",
+        ),
+    ],
+)
+def test_what_is_no_dict_of_losses_is_refused_before_the_first_update(
+    data: Data, answer, error, sentence: str
+):
+    method = Answers(answer)
+    before = [p.clone() for p in method.parameters()]
+    with pytest.raises(error, match=sentence) as caught:
+        fit(method, data, SHORT, device="cpu")
+    assert all(map(torch.equal, before, method.parameters())) and "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_term_that_is_no_number_is_named(data: Data, value: float):
     method = Told(fine=lambda step: 1.0, broken=lambda step: value if step == 5 else 1.0)

@@ -83,6 +83,11 @@ def test_a_student_that_knows_nothing_is_calibrated_when_it_says_so():
     assert found["ece"] == pytest.approx(0, abs=1e-9)
 
 
+def test_full_confidence_shares_the_last_bin():
+    confidence, correct = torch.tensor([1.0, 0.95]), torch.tensor([False, True])
+    assert calibration_error(confidence.double(), correct) == pytest.approx(100 * 0.95 / 2)
+
+
 def test_calibration_by_hand():
     """Two bins of two: |0.5 - 0.95| and |1 - 0.65|, half of the images in each: 40 %."""
     confidence = torch.tensor([0.94, 0.96, 0.64, 0.66], dtype=torch.float64)

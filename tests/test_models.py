@@ -238,3 +238,8 @@ def test_bad_input_is_one_sentence(name, n_classes, in_shape, words):
         build(name, n_classes, in_shape, seed=0)
     assert "\n" not in str(error.value)
     assert str(error.value).endswith((".", "like.", "?"))
+
+
+def test_a_network_is_no_name():
+    with pytest.raises(TypeError, match=r"is a Sequential, but a name such as 'cnn8' is exp"):
+        build(build("cnn2", 10, seed=0), 10, seed=0)

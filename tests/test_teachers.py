@@ -264,6 +264,21 @@ def test_mapped_changes_the_stored_answers_of_the_right_images(data: Data, net: 
     assert torch.equal(changed(batch), expected)
 
 
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (lambda z, _: z.argmax(dim=1), r"\(2500,\) torch.int64"),
+        (lambda z, _: z[:5], r"\(5, 10\) torch.float32"),
+        (lambda z, _: z.tolist(), "<class 'list'>"),
+    ],
+)
+def test_changed_answers_that_are_no_logits_are_refused(
+    data: Data, net: nn.Module, change, got: str
+) -> None:
+    with pytest.raises(ValueError, match=f"returned {got}; return real numbers, a row for each of"):
+        Frozen(net, data).mapped(change)
+
+
 def test_a_changed_teacher_recognises_stored_images(data: Data, net: nn.Module) -> None:
     changed = Frozen(net, data).mapped(lambda z, index: z)
     batch = batch_of(data.train)
@@ -321,6 +336,15 @@ def test_another_teacher_is_another_file(data: Data, own_cache: Path, fits: list
     teacher(data.take(50), "cnn2", SHORT)
     teacher(data.with_label_noise(0.2, seed=0), "cnn2", SHORT)
     assert len(fits) == 6 == len(list((cache_dir() / "teachers").iterdir()))
+
+
+def test_a_teacher_of_another_torch_is_another_file(
+    data: Data, own_cache: Path, fits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher(data, "cnn2", SHORT)
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    teacher(data, "cnn2", SHORT)
+    assert len(fits) == 2
 
 
 def cut(path: Path) -> None:
@@ -430,6 +454,10 @@ def test_an_untrained_teacher_alone_costs_no_training(
     found = snapshots(data, "cnn2", SHORT, at=[0])
     assert same(found[0].net, build("cnn2", data.n_classes, data.in_shape, seed=0))
     assert fits == []
+
+
+def test_one_snapshot_needs_no_list(data: Data, own_cache: Path) -> None:
+    assert list(snapshots(data, "cnn2", SHORT, at=0)) == [0]
 
 
 @pytest.mark.parametrize("at", [(), (-1,), (4,), (0, 3, 99)])

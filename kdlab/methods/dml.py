@@ -142,6 +142,8 @@ class DMLInTurn(DML):
         z = [peer(x) for peer, x in zip(self.peers, views, strict=True)]
         for k, peer in enumerate(self.peers):
             yield self.terms(k, z, batch.y)
+            if k == len(z) - 1:  # nobody is left to learn from the last one
+                return
             with torch.no_grad():  # on copies of the buffers: batch norm counts a batch only once
                 buffers = {name: value.clone() for name, value in peer.named_buffers()}
                 z[k] = torch.func.functional_call(peer, buffers, (views[k],))
