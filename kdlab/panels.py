@@ -6,8 +6,9 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from kdlab.plots import bundle, show
+from kdlab.plots import bundle, figure, show
 
 Draw = Callable[..., Figure]
 
@@ -101,8 +102,10 @@ def panel(draw: Draw, alt: str, **controls: widgets.ValueWidget) -> widgets.VBox
     start = {name: control.value for name, control in controls.items()}
     bundle(draw(**start), alt.format(**start))
     failures: list[Exception] = []
+    moves: list[dict[str, Any]] = []
 
     def view(**now: Any) -> None:
+        moves.append(now)
         try:
             show(draw(**now), alt.format(**now))
         except Exception as error:
@@ -118,8 +121,28 @@ def panel(draw: Draw, alt: str, **controls: widgets.ValueWidget) -> widgets.VBox
     output = widgets.interactive_output(view, controls)
     row = widgets.HBox([*controls.values(), button], layout={"flex_flow": "wrap"})
     box = widgets.VBox([row, output])
-    box.controls, box.failures = controls, failures
+    box.controls, box.failures, box.moves = controls, failures, moves
     return box
+
+
+def trail(box: widgets.VBox) -> Figure:
+    """Draw what the reader tried in a panel: a strip a control, its values from move to move."""
+    count = len(box.controls)
+    fig, axes = figure(count, 1, (7.0, 0.6 + 1.2 * count), sharex=True, squeeze=False)
+    for ax, (name, control) in zip(axes[:, 0], box.controls.items(), strict=True):
+        tried = [move[name] for move in box.moves]
+        order = list(getattr(control, "_options_values", dict.fromkeys(tried)))
+        texts = getattr(control, "_options_labels", [f"setting {i}" for i in range(len(order))])
+        places = [order.index(value) for value in tried]
+        ax.step(range(len(tried)), places, where="mid", marker="o")
+        ticks = sorted(set(places))
+        ax.set_yticks(ticks, [str(texts[tick]) for tick in ticks], fontsize=9)
+        ax.margins(y=0.3)
+        ax.set_title(getattr(control, "description", name), fontsize=11)
+    ax.set_xlim(-0.5, max(1, len(box.moves) - 1) + 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("moves")
+    return fig
 
 
 def drive(box: widgets.VBox) -> int:

@@ -57,6 +57,12 @@ def missing(root: Path, methods: dict[str, str | None]) -> list[str]:
     return bad + [f"{p}.ipynb is not in METHODS" for p in sorted(papers - set(methods) - NO_PAPER)]
 
 
+def test_every_paper_has_its_part_in_the_notes_for_the_facilitator():
+    notes = (ROOT / "notebooks" / "FACILITATOR.md").read_text(encoding="utf-8")
+    heads = re.findall(r"^## (\d\d) ·", notes, re.MULTILINE)
+    assert heads == sorted(stem[:2] for stem in METHODS)
+
+
 def test_every_paper_has_all_four():
     assert missing(ROOT, METHODS) == []
 
