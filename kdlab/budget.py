@@ -65,6 +65,7 @@ BUDGETS = {
         whole_recipe=replace(TEACHER, steps=80),
     ),
     "lesson": Budget("lesson"),
+    "long": Budget("long", steps=2000),
     "full": Budget(
         "full",
         seeds=5,
@@ -83,7 +84,7 @@ BUDGETS = {
 
 
 def plan(budget: str) -> Budget:
-    """Return the budget of that name: "ci", "lesson" or "full".
+    """Return the budget of that name: "ci", "lesson", "long" or "full".
 
     Raises:
         ValueError: there is no such budget.

@@ -53,9 +53,13 @@ def _claims(args: argparse.Namespace) -> int:
     from kdlab import notebooks, readme
 
     read = [notebooks.read(path) for path in notebooks.find(args.notebooks)]
-    table = readme.table(row for nb in read for row in readme.claims(nb))
+    rows = [row for nb in read for row in readme.claims(nb)]
+    table = readme.table(rows)
     if args.write:
         readme.write(args.readme, "claims", table)
+        if files := sorted(args.runs.glob("*.json")):
+            others = {file.stem: json.loads(file.read_text()) for file in files}
+            readme.write(args.runs / "README.md", "verdicts", readme.beside(rows, others))
     print(table)
     return 0
 
@@ -81,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     only.add_argument("--only", nargs="+", default=[], metavar="STEM", help="e.g. 00_kd")
 
     course = commands.add_parser("course", parents=[only], help="run the course headless")
-    course.add_argument("--budget", choices=["ci", "lesson", "full"], default="lesson")
+    course.add_argument("--budget", choices=["ci", "lesson", "long", "full"], default="lesson")
     course.add_argument("--out", type=Path, default=Path("build/course"))
     course.add_argument("--claims", type=Path, default=Path("build/claims.json"))
     course.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE")
@@ -93,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     claims = commands.add_parser("claims", parents=[some], help="print the committed claims")
     claims.add_argument("--write", action="store_true", help="and put them into the README")
     claims.add_argument("--readme", type=Path, default=Path("README.md"))
+    claims.add_argument("--runs", type=Path, default=Path("docs/verdicts"), help="other runs")
     claims.set_defaults(run=_claims)
 
     clean = commands.add_parser("clean", help="remove widget state and timings, keep outputs")

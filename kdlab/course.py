@@ -14,7 +14,7 @@ from kdlab import notebooks, readme
 from kdlab.cache import write_atomic
 
 GIB = 2**30
-PATIENCE = {"ci": 300, "lesson": 1800}  # seconds for a cell; "full" may take as long as it likes
+PATIENCE = {"ci": 300, "lesson": 1800}  # seconds for a cell; others take what they need
 
 
 @dataclass

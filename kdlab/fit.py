@@ -121,8 +121,7 @@ def total(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
         )
     for name, term in terms.items():
         if not isinstance(term, torch.Tensor) or term.ndim:
-            shape = getattr(term, "shape", None)
-            got = type(term).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+            got = f"of shape {tuple(term.shape)}" if hasattr(term, "ndim") else type(term).__name__
             raise TypeError(f"the loss term {name!r} is {got}; return a scalar tensor, a mean.")
     loss = functools.reduce(operator.add, terms.values())
     if not loss.requires_grad:

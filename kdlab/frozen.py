@@ -136,10 +136,8 @@ class Frozen:
         rows = change((table if name is None else self.kept[name])[index], index)
         if not isinstance(rows, Tensor) or not rows.is_floating_point() or len(rows) != len(index):
             got = f"{tuple(rows.shape)} {rows.dtype}" if isinstance(rows, Tensor) else type(rows)
-            raise ValueError(
-                f"the change of a teacher's answers returned {got}; return real numbers, a row for "
-                f"each of the {len(index)} stored images."
-            )
+            want = f"return real numbers, a row for each of the {len(index)} stored images."
+            raise ValueError(f"the change of a teacher's answers returned {got}; {want}")
         changed = by_index(index, rows, len(table))
         if name is None:
             other.table = changed

@@ -1,20 +1,23 @@
-"""The claims that executed notebooks carry, as one list and as the README's table."""
+"""The claims that executed notebooks carry: as a list, the README's table, beside other runs."""
 
-from collections.abc import Iterable
+import collections
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kdlab.notebooks import Notebook, code_cells
 from kdlab.report import MIME, found
 
+Row = dict[str, Any]  # one judged claim, see `kdlab.claims.judge`
 
-def claims(nb: Notebook) -> list[dict[str, Any]]:
+
+def claims(nb: Notebook) -> list[Row]:
     """Return the judged claims that the notebook's outputs carry."""
     outputs = [output for cell in code_cells(nb) for output in cell.outputs]
     return [row for output in outputs for row in output.get("data", {}).get(MIME, [])]
 
 
-def table(rows: Iterable[dict[str, Any]]) -> str:
+def table(rows: Iterable[Row]) -> str:
     """Return claims as a Markdown table, one line each, for a page beside the folder notebooks."""
     lines = ["| notebook | claim | paper | here: mean [95 % interval], seeds | verdict |"]
     lines += ["|---|---|---|---|---|"]
@@ -23,6 +26,42 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
         cells = [where, row["claim"], row["paper"], found(row), row["verdict"]]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def beside(rows: Sequence[Row], others: Mapping[str, Iterable[Row]]) -> str:
+    """Return the verdicts of the committed run beside those of `others`, {name of run: claims}.
+
+    A verdict that differs from the committed one is bold. Claims that no run tests are left out.
+    """
+    known = [{key(row): row for row in found} for found in others.values()]
+    heads, counts = ["notebook", "claim", "committed run", *others], collections.Counter[str]()
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in rows:
+        if row["verdict"] == "not tested here":
+            continue
+        runs = [row, *(run.get(key(row), {"verdict": row["verdict"]}) for run in known)]
+        verdicts = {other["verdict"] for other in runs}
+        turned = {"reproduced", "not reproduced"} <= verdicts
+        counts["one" if len(verdicts) == 1 else "turned" if turned else "step"] += 1
+        told = (verdict(other, "**" * (other["verdict"] != row["verdict"])) for other in runs)
+        cells = [row["notebook"], row["claim"].replace("|", "\\|"), *told]
+        lines.append(f"| {' | '.join(cells)} |")
+    head = (
+        f"Of {counts.total()} claims, {counts['one']} have one verdict in all runs that judged "
+        f"them. {counts['turned']} turned between *reproduced* and *not reproduced*; the intervals "
+        f"say by how much. {counts['step']} moved by one step, to or from *direction only*."
+    )
+    return head + "\n\n" + "\n".join(lines)
+
+
+def verdict(row: Row, bold: str) -> str:
+    """Return a verdict with its numbers; a dash where the claim was not judged."""
+    return f"{bold}{row['verdict']}{bold}: {found(row)}" if "ours" in row else "–"
+
+
+def key(row: Row) -> tuple[str, str]:
+    """Return what tells a claim from all others."""
+    return row["notebook"], row["id"]
 
 
 def marks(name: str) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """One word says how much a notebook may spend."""
 
+from dataclasses import replace
+
 import pytest
 
 from kdlab.budget import BUDGETS, plan
@@ -19,19 +21,23 @@ def test_every_budget_can_be_planned_and_builds_its_nets(name):
 
 
 def test_an_unknown_budget_is_refused():
-    with pytest.raises(ValueError, match="budget is 'lessons'; choose one of ci, lesson, full"):
+    with pytest.raises(ValueError, match="is 'lessons'; choose one of ci, lesson, long, full"):
         plan("lessons")
 
 
-def test_verdicts_come_from_lesson_and_full_only():
+def test_verdicts_come_from_all_but_ci():
     assert plan("ci").seeds < FEWEST
-    assert min(plan(name).seeds for name in ("lesson", "full")) >= FEWEST
+    assert min(plan(name).seeds for name in ("lesson", "long", "full")) >= FEWEST
     assert plan("lesson").sweep >= FEWEST
 
 
 def test_ci_is_short():
     assert plan("ci").recipe.total_steps(500) == 10
     assert plan("ci").teacher_recipe.total_steps(500) <= 40
+
+
+def test_long_is_lesson_with_longer_training():
+    assert plan("long") == replace(plan("lesson"), name="long", steps=8 * plan("lesson").steps)
 
 
 def test_full_is_the_recipe_of_the_benchmark():

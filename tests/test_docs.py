@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import re
 import tokenize
 import tomllib
@@ -16,9 +17,8 @@ from kdlab.models import build
 from tests.notebook_rules import FENCE
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted(
-    p for f in (".", "notebooks", "data", "docs", ".github") for p in (ROOT / f).glob("*.md")
-)
+FOLDERS = (".", "notebooks", "data", "docs", "docs/verdicts", ".github")
+PAGES = sorted(p for f in FOLDERS for p in (ROOT / f).glob("*.md"))
 BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOURCES = sorted((ROOT / "kdlab").rglob("*.py"))
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=[\"']([^\"']+)[\"']")
@@ -55,6 +55,19 @@ def test_the_readme_shows_the_claims_of_the_committed_notebooks():
     assert rows, "the committed notebooks carry no claims"
     shown = readme.between(ROOT / "README.md", "claims").strip()
     assert shown == readme.table(rows), "run python -m kdlab claims --write"
+
+
+def test_the_page_of_verdicts_is_that_of_the_committed_runs():
+    books = [notebooks.read(path) for path in notebooks.find(ROOT / "notebooks")]
+    rows = [row for nb in books for row in readme.claims(nb)]
+    folder = ROOT / "docs" / "verdicts"
+    runs = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    assert runs, "docs/verdicts holds no other run"
+    shown = readme.between(folder / "README.md", "verdicts").strip()
+    assert shown == readme.beside(rows, runs), "run python -m kdlab claims --write"
+    ours = {readme.key(row) for row in rows}
+    for name, found in runs.items():
+        assert {readme.key(row) for row in found} <= ours, f"{name} judges what no notebook claims"
 
 
 @pytest.mark.parametrize("path", PAGES + BOOKS, ids=lambda path: path.name)

@@ -530,7 +530,7 @@ class Answers(CE):
         (
             lambda loss: {"a": loss[None]},
             TypeError,
-            r"'a' is a tensor of shape \(1,\);",
+            r"term 'a' is of shape \(1,\); return",
         ),
         (
             lambda loss: {"a": loss.detach()},
