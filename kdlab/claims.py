@@ -123,8 +123,8 @@ def cell(runs: pd.DataFrame, metric: str = "accuracy", **where: Any) -> pd.Serie
     return values(rows, value, metric, by=name)
 
 
-def chosen(runs: pd.DataFrame, by: str, metric: str = "val_accuracy") -> Any:
-    """Return the value of the column `by` whose runs have the highest mean `metric` over seeds."""
+def chosen(runs: pd.DataFrame, by: str | list[str], metric: str = "val_accuracy") -> Any:
+    """Return the value, or values, of `by` whose runs have the highest mean `metric` over seeds."""
     return runs.groupby(by, sort=False)[metric].mean().idxmax()
 
 

@@ -47,7 +47,7 @@ def sizes(
         alone: runs without a teacher, columns pupil, accuracy.
         params: weights of each teacher, by name.
     """
-    fig, axes = figure(1, 2, size=(9, 3.4))
+    fig, axes = figure(1, 2, size=(8.4, 3.2))
     for ax, pupil in zip(axes, PUPILS, strict=True):
         curves = [("T = 4", grid[grid["T"] == 4], "-"), ("T chosen on validation", chosen, ":")]
         for name, runs, dash in curves:
@@ -65,7 +65,7 @@ def mimicry(grid: pd.DataFrame, params: Mapping[str, int]) -> Figure:
 
     `grid`: columns pupil, teacher, T, seed, "KL train", "KL test" (nats), disagreement (%).
     """
-    fig, axes = figure(1, 3, size=(9.2, 3))
+    fig, axes = figure(1, 3, size=(8.8, 2.9))
     labels = {
         "KL train": "KL on training images, nats",
         "KL test": "KL on test images, nats",
@@ -77,7 +77,7 @@ def mimicry(grid: pd.DataFrame, params: Mapping[str, int]) -> Figure:
             mine = mine.assign(weights=mine.teacher.map(params))
             band(ax, mine, "weights", metric, f"{pupil} student", **pupil_look(pupil))
         size_axis(ax, params)
-        ax.tick_params(axis="x", labelsize=8)
+        ax.tick_params(axis="x", labelsize=9)
         ax.set_title(label, fontsize=10)
         ax.set_ylim(bottom=0)
     axes[0].legend()
@@ -90,7 +90,7 @@ def curves(panels: Mapping[str, pd.DataFrame]) -> Figure:
     `panels`: title -> runs with columns arm, seed, "val accuracies" and "val nlls", each an array
     with one value an epoch.
     """
-    fig, axes = figure(2, len(panels), size=(8, 3.9), sharex=True, squeeze=False)
+    fig, axes = figure(2, len(panels), size=(7.6, 3.7), sharex=True, squeeze=False)
     rows = {"val accuracies": "val. accuracy in %", "val nlls": "val. NLL in nats"}
     arms = list(dict.fromkeys(str(arm) for runs in panels.values() for arm in runs["arm"]))
     for column, (title, runs) in enumerate(panels.items()):
@@ -119,7 +119,7 @@ def early(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, Sequence[float]
     have the columns way, epochs, seed, accuracy. A way is "snapshot" or "annealed"; "to the end"
     closes both lines, and rows with another way are left out.
     """
-    fig, axes = figure(1, len(panels), size=(9, 3.5), squeeze=False)
+    fig, axes = figure(1, len(panels), size=(8.6, 3.4), squeeze=False)
     for ax, (title, (teachers, students, alone)) in zip(axes[0], panels.items(), strict=True):
         for role, runs, style in (
             ("teacher", teachers, look("teacher")),
@@ -133,5 +133,5 @@ def early(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, Sequence[float]
         level(ax, alone, "student, no teacher")
         ax.set_xticks(sorted(set(teachers.epochs)))
         ax.set(title=title, xlabel="epochs of the teacher", ylabel="test accuracy in % (axis cut)")
-        ax.legend(loc="best", fontsize=8)
+        ax.legend(loc="best", fontsize=9)
     return fig

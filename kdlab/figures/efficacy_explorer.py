@@ -44,7 +44,7 @@ def explorer(shelf: Shelf, size: str, epoch: int, T: float, match: str) -> Figur
     own = shelf.z_train[size, epoch]
     if match:
         T = temperature_for(own, softness(shelf.z_train[match, epoch], T))
-    fig, axes = figure(2, 2, size=(9, 5.4))
+    fig, axes = figure(2, 2, size=(8.6, 5.2))
     z = shelf.z_test[size, epoch]
     answer(axes[0, 0], shelf, z[shelf.row], T)
     reliability(axes[0, 1], z / T, shelf.y)
@@ -103,7 +103,7 @@ def entropies(ax: Axes, shelf: Shelf, size: str, epoch: int, T: float) -> None:
     ax.set_xticks([0.5, 1, 2, 4, 8, 16, 32], ["0.5", "1", "2", "4", "8", "16", "32"])
     ax.minorticks_off()
     ax.set_title("Targets on training images (dashed: even)")
-    ax.legend(loc="lower right", fontsize=8)
+    ax.legend(loc="lower right", fontsize=9)
 
 
 def taught(ax: Axes, shelf: Shelf, size: str, epoch: int) -> None:
@@ -135,9 +135,9 @@ def taught(ax: Axes, shelf: Shelf, size: str, epoch: int) -> None:
     ax.set_yticks(ODDS, [f"{tick:g}" for tick in ODDS])
     ax.set_ylim(percent(low - 0.3), percent(high + 0.6))  # after the ticks, which widen it
     ax.set_xlim(-0.5, len(heights) - 0.3)
-    ax.set_ylabel("test accuracy in %")
+    ax.set_ylabel("accuracy in % (log-odds)")
     ax.set_title("What it taught (dashed: no teacher)")
-    ax.legend(loc="lower right", fontsize=8)
+    ax.legend(loc="lower right", fontsize=9)
 
 
 def log_odds(percent: Any) -> np.ndarray:
