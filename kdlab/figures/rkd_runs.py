@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdlab.claims import values
@@ -46,7 +47,26 @@ def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     dots(axes[1], shown.assign(correlation=100 * shown["correlation"]), "correlation")
     axes[1].set_xlabel("correlation of distances in %\n(axis cut)")
     dots(axes[2], shown, "degrees", label="difference of angles in degrees\n(axis cut)")
+    for ax, metric, scale in zip(
+        axes, ("accuracy", "correlation", "degrees"), (1, 100, 1), strict=True
+    ):
+        leave_out(ax, shown.assign(x=scale * shown[metric]), "x", list(arms))
     return fig
+
+
+def leave_out(ax: Axes, runs: pd.DataFrame, metric: str, arms: Sequence[str]) -> None:
+    """Spread the axis over all arms but the controls; say in words where such a mean lies."""
+    off = runs["arm"].str.startswith("control")
+    low, high = runs.loc[~off, metric].min(), runs.loc[~off, metric].max()
+    room = 0.1 * (high - low)
+    ax.set_xlim(low - room, high + room)
+    for name, group in runs[off].groupby("arm"):
+        mean = group[metric].mean()
+        if not low - room <= mean <= high + room:
+            left = mean < low
+            told = f"← {mean:.1f}" if left else f"{mean:.1f} →"
+            at = (low - 0.8 * room if left else high + 0.8 * room, arms.index(str(name)))
+            ax.text(*at, told, ha="left" if left else "right", va="center", fontsize=10)
 
 
 def retrieval(runs: pd.DataFrame, marks: Mapping[str, float]) -> Figure:
