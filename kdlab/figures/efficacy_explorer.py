@@ -44,7 +44,10 @@ def explorer(shelf: Shelf, size: str, epoch: int, T: float, match: str) -> Figur
     own = shelf.z_train[size, epoch]
     if match:
         T = temperature_for(own, softness(shelf.z_train[match, epoch], T))
-    fig, axes = figure(2, 2, size=(8.6, 5.2))
+    short = max(map(len, shelf.classes)) < 3
+    fig, axes = figure(2, 2, size=(8.6, 5.2), layout="none" if short else "constrained")
+    if short:  # a fixed layout draws faster, and no panel moves when a control does
+        fig.subplots_adjust(0.085, 0.1, 0.99, 0.88, wspace=0.27, hspace=0.46)
     z = shelf.z_test[size, epoch]
     answer(axes[0, 0], shelf, z[shelf.row], T)
     reliability(axes[0, 1], z / T, shelf.y)
@@ -135,7 +138,7 @@ def taught(ax: Axes, shelf: Shelf, size: str, epoch: int) -> None:
     ax.set_yticks(ODDS, [f"{tick:g}" for tick in ODDS])
     ax.set_ylim(percent(low - 0.3), percent(high + 0.6))  # after the ticks, which widen it
     ax.set_xlim(-0.5, len(heights) - 0.3)
-    ax.set_ylabel("accuracy in % (log-odds)")
+    ax.set_ylabel("test accuracy in %\n(log-odds scale)")
     ax.set_title("What it taught (dashed: no teacher)")
     ax.legend(loc="lower right", fontsize=9)
 
