@@ -44,7 +44,7 @@ def closeness(ax: Axes, runs: pd.DataFrame) -> None:
         ax.plot(x, y, alpha=0.35, markersize=5, **style)
         ax.plot(x.mean(), y.mean(), markersize=11, label=name, **style)
     ax.set(xlabel="linear CKA of the peers' features (axis cut)")
-    ax.set_ylabel("ensemble of two minus member, points")
+    ax.set_ylabel("two as one gain, points")
     ax.legend()
 
 

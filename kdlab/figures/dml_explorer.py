@@ -87,15 +87,23 @@ def explorer(
 
 
 def strip(story: Story, case: Case, classes: Sequence[str], chosen: Sequence[int]) -> Figure:
-    """Draw posteriors, and who pulls whom, at the `chosen` moments of `story` side by side."""
-    tall = 0.75 if story.q.shape[1] < 3 else 1.2  # a ring needs more room than a pair
-    shape: dict[str, Any] = {"size": (10, 2.45 * (1 + tall)), "height_ratios": [1, tall]}
-    fig, axes = figure(2, len(chosen), sharey="row", **shape)
-    for column, moment in zip(axes.T, chosen, strict=True):
+    """Draw an image; its posteriors, and who pulls whom, at the `chosen` moments of `story`."""
+    tall = 0.65 if story.q.shape[1] < 3 else 1.1  # a ring needs more room than a pair
+    shape: dict[str, Any] = {"size": (10.4, 2.45 * (1 + tall)), "height_ratios": [1, tall]}
+    widths = [0.75, *[1] * len(chosen)]
+    fig, axes = figure(2, len(widths), width_ratios=widths, **shape)
+    picture(axes[0, 0], case.image, f"label {classes[case.label]}")
+    axes[1, 0].set_axis_off()
+    note = "who pulls whom:\nKL in nats from\nthe target; arrows\nare as wide, up to\n1 nat"
+    axes[1, 0].text(0, 0.5, note, va="center", fontsize=10, transform=axes[1, 0].transAxes)
+    for column, moment in zip(axes.T[1:], chosen, strict=True):
         q = story.q[moment, :, case.row]
-        bars(column[0], q, classes, f"{story.shares[moment]:.0%} of the training")
-        pulls(column[1], divergences(q))
-    axes[0, 0].set_ylabel("probability, one run")
+        bars(column[0], q, classes, f"{story.shares[moment]:.0%} of training")
+        pulls(column[1], divergences(q), told=False)
+    axes[0, 1].set_ylabel("probability, one run")
+    for ax in axes[0, 2:]:
+        ax.tick_params(labelleft=False)
+        ax.get_legend().remove()
     return fig
 
 

@@ -15,10 +15,13 @@ def divergences(q: np.ndarray) -> np.ndarray:
     return (q[None] * (log[None] - log[:, None])).sum(axis=-1)
 
 
-def pulls(ax: Axes, kl: np.ndarray) -> None:
-    """Draw peers in a ring; an arrow from l to k is as wide as KL(q_l || q_k) = ``kl[k, l]``."""
+def pulls(ax: Axes, kl: np.ndarray, told: bool = True) -> None:
+    """Draw peers in a ring; an arrow from l to k is as wide as KL(q_l || q_k) = ``kl[k, l]``.
+
+    `told`: say in words what is drawn.
+    """
     K = len(kl)
-    ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", title="who pulls whom")
+    ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
     ax.set_axis_off()
     turn = [math.pi * (1 / 2 + 2 * k / K) if K > 2 else math.pi * (1 - k) for k in range(K)]
     radius = {1: 0.0, 2: 1.0}.get(K, 1.25)
@@ -38,5 +41,8 @@ def pulls(ax: Axes, kl: np.ndarray) -> None:
     for k, (x, y) in enumerate(at):
         ax.plot(x, y, "o", markersize=24, color=PEERS[k])
         ax.text(x, y, str(k + 1), color="white", ha="center", va="center", fontsize=12)
+    if not told:
+        return
+    ax.set_title("who pulls whom")
     note = "arrow: KL in nats from the target" if K > 1 else "a single net has no peer"
     ax.text(0, -1.55, note, ha="center", fontsize=9)

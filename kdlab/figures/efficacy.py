@@ -55,8 +55,9 @@ def sizes(
             band(ax, mine, "weights", "accuracy", name, **pupil_look(pupil) | {"linestyle": dash})
         level(ax, alone.loc[alone.pupil == pupil, "accuracy"].tolist(), "no teacher")
         size_axis(ax, params)
-        ax.set(title=f"{pupil} student", ylabel="test accuracy in % (axis cut)")
+        ax.set_title(f"{pupil} student (axis cut)")
         ax.legend(loc="lower right")
+    axes[0].set_ylabel("test accuracy in %")
     return fig
 
 
@@ -79,7 +80,9 @@ def mimicry(grid: pd.DataFrame, params: Mapping[str, int]) -> Figure:
         size_axis(ax, params)
         ax.tick_params(axis="x", labelsize=9)
         ax.set_title(label, fontsize=10)
+        ax.set_xlabel("")
         ax.set_ylim(bottom=0)
+    axes[1].set_xlabel("teacher, thousands of weights")
     axes[0].legend()
     return fig
 
@@ -101,14 +104,14 @@ def curves(panels: Mapping[str, pd.DataFrame]) -> Figure:
                 style = {"markersize": 4, "markevery": 2}
                 long["share"] = epochs / epochs.max()
                 band(ax, long, "share", metric, str(arm), arms.index(str(arm)), **style)
-            ax.set_ylabel(label)
+            ax.set_ylabel(label if column == 0 else "")
             whole = np.stack(list(runs[metric]))
             late = whole[:, whole.shape[1] // 3 :]
             room = 0.02 * np.ptp(late) + 1e-6
             ax.set_ylim(np.quantile(late, 0.02) - room, late.max() + room)
         axes[0, column].set_title(f"{title} (axes cut)")
         axes[1, column].set_xlabel("share of the student's training done")
-        axes[0, column].legend(loc="lower right")
+    axes[1, 0].legend(loc="upper right")
     return fig
 
 
@@ -132,6 +135,7 @@ def early(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, Sequence[float]
                     band(ax, mine, "epochs", "accuracy", name, **style | {"linestyle": dash})
         level(ax, alone, "student, no teacher")
         ax.set_xticks(sorted(set(teachers.epochs)))
-        ax.set(title=title, xlabel="epochs of the teacher", ylabel="test accuracy in % (axis cut)")
+        ax.set(title=f"{title} (axis cut)", xlabel="epochs of the teacher")
         ax.legend(loc="best", fontsize=9)
+    axes[0, 0].set_ylabel("test accuracy in %")
     return fig

@@ -64,6 +64,7 @@ def answer(ax: Axes, shelf: Shelf, z: Tensor, T: float) -> None:
     step = max(1, len(p) // 10)
     ax.set_xticks(range(0, len(p), step), list(shelf.classes)[::step], rotation=60 * (step > 1))
     label = shelf.classes[int(shelf.y[shelf.row])]
+    ax.set_yticks([0, 0.5, 1])
     ax.set(ylim=(0, 1.02), ylabel="probability", title=f"One test image, label {label}")
     picture(ax.inset_axes((0.78, 0.5, 0.2, 0.45)), shelf.image)
 
@@ -86,6 +87,7 @@ def reliability(ax: Axes, z: Tensor, y: Tensor, bins: int = 10) -> None:
     said = f"accuracy {100 * right.mean():.1f} %\nECE {error:.1f} %"
     ax.annotate(said, (0.97, 0.05), xycoords="axes fraction", ha="right")
     ax.set(xlim=(0, 1.03), ylim=(-0.03, 1.05), xlabel="confidence", ylabel="accuracy")
+    ax.set_yticks([0, 0.5, 1])
     ax.set_title("Reliability at T, test images")
 
 

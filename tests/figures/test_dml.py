@@ -112,12 +112,13 @@ def test_the_explorer_draws_each_peer_each_arrow_and_the_outcome(runs: pd.DataFr
 def test_the_strip_draws_each_moment():
     story = Story([0.0, 0.4, 1.0], posteriors(3, 2, 5))
     fig = dml_explorer.strip(story, Case("x", torch.rand(1, 8, 8), 2, 3), CLASSES, (0, 2))
-    top, bottom = fig.axes[:2], fig.axes[2:]
+    image, *top, note = fig.axes[:4]
+    bottom = fig.axes[4:]
+    assert image.get_title(loc="center") == "label 2" and len(image.images) == 1
+    assert "KL in nats" in note.texts[0].get_text()
     assert "one run" in top[0].get_ylabel()
-    assert [ax.get_title(loc="left") for ax in top] == [
-        "0% of the training",
-        "100% of the training",
-    ]
+    assert [ax.get_title(loc="left") for ax in top] == ["0% of training", "100% of training"]
+    assert [bool(ax.get_legend()) for ax in top] == [True, False]
     for ax, ring, moment in zip(top, bottom, (0, 2), strict=True):
         q = story.q[moment, :, 3]
         np.testing.assert_allclose([[b.get_height() for b in c] for c in ax.containers], q)
@@ -129,7 +130,7 @@ def test_the_numbers_on_the_arrows_lie_apart(K: int):
     story = Story([0.0, 0.4], posteriors(2, K, 5))
     fig = dml_explorer.strip(story, Case("x", torch.rand(1, 8, 8), 2, 3), CLASSES, (0, 1, 0, 1))
     fig.canvas.draw()
-    numbers = [t.get_window_extent() for t in fig.axes[4].texts if "." in t.get_text()]
+    numbers = [t.get_window_extent() for t in fig.axes[6].texts if "." in t.get_text()]
     assert len(numbers) == K * (K - 1)
     assert not any(a.overlaps(b) for a, b in itertools.combinations(numbers, 2))
 
