@@ -89,12 +89,13 @@ def explorer(
 def strip(story: Story, case: Case, classes: Sequence[str], chosen: Sequence[int]) -> Figure:
     """Draw an image; its posteriors, and who pulls whom, at the `chosen` moments of `story`."""
     tall = 0.65 if story.q.shape[1] < 3 else 1.1  # a ring needs more room than a pair
-    shape: dict[str, Any] = {"size": (10.4, 2.45 * (1 + tall)), "height_ratios": [1, tall]}
+    size = (2.4 * len(chosen) + 1.6, 2.45 * (1 + tall))
+    shape: dict[str, Any] = {"size": size, "height_ratios": [1, tall]}
     widths = [0.75, *[1] * len(chosen)]
     fig, axes = figure(2, len(widths), width_ratios=widths, **shape)
     picture(axes[0, 0], case.image, f"label {classes[case.label]}")
     axes[1, 0].set_axis_off()
-    note = "who pulls whom:\nKL in nats from\nthe target; arrows\nare as wide, up to\n1 nat"
+    note = "who pulls whom:\nKL in nats from\nthe target, up to\n1 nat as width"
     axes[1, 0].text(0, 0.5, note, va="center", fontsize=10, transform=axes[1, 0].transAxes)
     for column, moment in zip(axes.T[1:], chosen, strict=True):
         q = story.q[moment, :, case.row]
@@ -116,6 +117,7 @@ def bars(ax: Axes, q: np.ndarray, classes: Sequence[str], title: str) -> None:
     ax.set_xticks(range(0, len(classes), step), list(classes)[::step])
     ax.tick_params(axis="x", rotation=0 if step == 1 else 60)
     ax.set(ylim=(0, 1.18), xlabel="class", title=title)
+    ax.grid(visible=False, axis="x")
     ax.legend(loc="upper right", ncols=K, columnspacing=1, handlelength=1)
 
 

@@ -1,7 +1,7 @@
 """Figures of notebook 05, Park, Kim, Lu, Cho 2019."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 from kdlab.embedding import aligned, principal, recall_at
+from kdlab.figures.labels import apart
 from kdlab.methods.rkd import angles, distances, on_sphere, rkd_angle, rkd_distance
 from kdlab.plots import LOOKS, figure
 
@@ -20,7 +21,7 @@ TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["RKD"][0]
 OWN = {"triplets": ("#56B4E9", "P"), "RKD-D": ("#009E73", "^"), "RKD-A": ("#8B6B3D", ">")}
 PULLS = {"distance": OWN["RKD-D"][0], "angle": OWN["RKD-A"][0]}
 NAMES = "ABC"
-OFFSETS = {"A": (-13, -13), "B": (5, -13), "C": (-13, 5)}  # points: readable where they coincide
+OFFSETS = {"A": (-17, -8), "B": (5, -13), "C": (-13, 7)}  # points: readable where they coincide
 SIDES, CORNERS = ((0, 1), (0, 2), (1, 2)), ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#333333")
 REACH = 2.4  # the plane of the triangles, from -REACH to REACH
@@ -75,7 +76,7 @@ def triangles(teacher: Places, points: Places, change: str) -> Figure:
     s = CHANGES[change](torch.tensor(points, dtype=torch.float64))
     circle = change == "on the unit circle"
     found = pulls(s, t, circle)
-    fig, axes = figure(1, 4, size=(10.4, 3.2), width_ratios=[1, 1.25, 0.9, 0.9])
+    fig, axes = figure(1, 4, size=(10.4, 3.4), width_ratios=[1, 1.25, 0.9, 0.9])
     _triangle(axes[0], t, TEACHER, "Teacher")
     _triangle(axes[1], s, STUDENT, "Student")
     if circle:
@@ -86,9 +87,10 @@ def triangles(teacher: Places, points: Places, change: str) -> Figure:
         arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.013, "zorder": 3}
         label = f"$L_{name[0].upper()}$ = {pull.value:.4f}"
         axes[1].quiver(*s.T, *shown.T, color=PULLS[name], label=label, **arrows)
-    axes[1].legend(loc="upper right", fontsize=9)
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2}
+    axes[1].legend(fontsize=10, handlelength=1.2, columnspacing=1, **below)  # no point lies there
     note = f"longest arrow: a gradient of {longest:.2g}" if longest > 1e-12 else "no gradient"
-    axes[1].set_xlabel(note, fontsize=9)
+    axes[1].set_xlabel(note, fontsize=10)
     for ax, name, labels, one, two in zip(
         axes[2:],
         (r"Distances $\psi_D$", r"Cosines $\psi_A$"),
@@ -106,7 +108,7 @@ def triangles(teacher: Places, points: Places, change: str) -> Figure:
         ax.grid(False, axis="x")
     axes[2].set_ylim(0, 2.1)
     axes[3].set_ylim(-1.1, 1.1)
-    axes[2].legend(loc="upper right", fontsize=9)
+    axes[2].legend(loc="upper right", fontsize=10)
     return fig
 
 
@@ -146,15 +148,21 @@ def near(gap: float) -> Tensor:
 
 
 def plane(ax: Axes, f: Tensor, y: Sequence[int], classes: Sequence[str], title: str) -> None:
-    """Draw an embedding (N, 2): a colour a class, its name at its median."""
+    """Draw an embedding (N, 2): a colour a class, its name at its median, or beside it."""
     labels = np.asarray(y)
-    for place, c in enumerate(np.unique(labels)):
+    names = np.unique(labels)
+    medians = []
+    for place, c in enumerate(names):
         rows = f[torch.from_numpy(labels == c)]
         ax.plot(*rows.T, ".", color=CYCLE[place % len(CYCLE)], markersize=3)
-    for c in np.unique(labels):
-        x, height = f[torch.from_numpy(labels == c)].median(dim=0).values.tolist()
-        box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "#333333", "lw": 0.5}
-        ax.text(x, height, classes[c], ha="center", va="center", fontsize=8, bbox=box)
+        medians.append(rows.median(dim=0).values.numpy())
+    room = 0.09 * np.ptp(f.numpy(), axis=0).max()  # what a name takes
+    for place, (c, spot) in enumerate(zip(names, apart(np.array(medians), room), strict=True)):
+        colour = CYCLE[place % len(CYCLE)]
+        box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": colour, "lw": 1.5}
+        told: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10, "bbox": box}
+        lead = {"arrowstyle": "-", "color": colour, "lw": 1.5}
+        ax.annotate(classes[c], tuple(medians[place]), tuple(spot), arrowprops=lead, **told)
     ax.set(title=title, xticks=[], yticks=[])
     ax.set_aspect("equal", adjustable="datalim")
 

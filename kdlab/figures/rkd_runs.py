@@ -1,12 +1,14 @@
 """Figures of notebook 05 that are made of runs: classifiers, orders, retrieval, leaving home."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kdlab.claims import values
+from kdlab.claims import interval, values
 from kdlab.figures.rkd import OWN
 from kdlab.plots import LOOKS, band, dots, figure, look
 
@@ -39,6 +41,17 @@ def two_by_two(parts: Mapping[str, tuple[pd.DataFrame, str]]) -> Figure:
     return fig
 
 
+def told(x: Sequence[float] | np.ndarray, digits: int = 2) -> str:
+    """Return differences over seeds for a table: mean, 95 % interval, and on which side of 0.
+
+    >>> told([1.0, 1.5, 2.0])
+    '+1.50 [+0.26, +2.74] more'
+    """
+    mean, low, high = interval(x)
+    side = "more" if low > 0 else "less" if high < 0 else "open"
+    return f"{mean:+z.{digits}f} [{low:+z.{digits}f}, {high:+z.{digits}f}] {side}"
+
+
 def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Draw accuracy and both measures of relations, a row per arm."""
     shown = pd.concat([runs[runs["arm"] == arm] for arm in arms])
@@ -55,18 +68,21 @@ def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
 
 def leave_out(ax: Axes, runs: pd.DataFrame, metric: str, arms: Sequence[str]) -> None:
-    """Spread the axis over all arms but the controls; say in words where such a mean lies."""
+    """Spread the axis over all arms but the controls; say at its edge where such a mean lies."""
     off = runs["arm"].str.startswith("control")
-    low, high = runs.loc[~off, metric].min(), runs.loc[~off, metric].max()
-    room = 0.1 * (high - low)
+    ends = [(*interval(x.to_numpy()), *x) for _, x in runs[~off].groupby("arm")[metric]]
+    low, high = np.nanmin(np.hstack(ends)), np.nanmax(np.hstack(ends))
+    room = 0.1 * (high - low) or 1.0
     ax.set_xlim(low - room, high + room)
     for name, group in runs[off].groupby("arm"):
         mean = group[metric].mean()
         if not low - room <= mean <= high + room:
             left = mean < low
-            told = f"← {mean:.1f}" if left else f"{mean:.1f} →"
-            at = (low - 0.8 * room if left else high + 0.8 * room, arms.index(str(name)))
-            ax.text(*at, told, ha="left" if left else "right", va="center", fontsize=10)
+            told = f"← {mean:.1f}, off the axis" if left else f"off the axis, {mean:.1f} →"
+            side: dict[str, Any] = {"ha": "left" if left else "right", "va": "center"}
+            place = (0.02 if left else 0.98, arms.index(str(name)))  # share of the width, row
+            box = {"fc": "white", "ec": "none", "pad": 1}  # no grid line runs through it
+            ax.text(*place, told, transform=ax.get_yaxis_transform(), fontsize=10, bbox=box, **side)
 
 
 def retrieval(runs: pd.DataFrame, marks: Mapping[str, float]) -> Figure:

@@ -40,6 +40,9 @@ def test_the_toy_case_is_drawn_as_by_hand():
     fig = rkd.triangles(LINE, TRIANGLE, "none")
     teacher, student, sides, cosines = fig.axes
     assert texts(student) == ["$L_D$ = 0.0556", "$L_A$ = 0.1200"]
+    fig.draw_without_rendering()
+    legend = student.get_legend().get_window_extent()
+    assert legend.y1 < student.get_window_extent().y0  # below: no point can lie under it
     assert np.allclose(bars(sides), [[0.75, 1.5, 0.75], [0.75, 1, 1.25]])
     assert np.allclose(bars(cosines), [[1, -1, 1], [0, 0.6, 0.8]], atol=1e-9)
     ring = np.array(TRIANGLE)[[0, 1, 2, 0]]
@@ -116,6 +119,26 @@ def test_embeddings_are_drawn_turned_onto_the_teacher_s():
     assert fig.axes[0].get_title(loc="left").startswith("teacher, 2 of 5 axes: ")
 
 
+def test_names_stand_apart_and_near_their_medians():
+    spots = np.array([[0.0, 0.0], [0.01, 0.0], [0.0, 0.02], [5.0, 5.0], [5.0, 5.0]])
+    moved = rkd.apart(spots, room=1.0)
+    gaps = np.linalg.norm(moved[:, None] - moved, axis=2)[~np.eye(5, dtype=bool)]
+    assert gaps.min() >= 1 - 1e-9 and np.linalg.norm(moved - spots, axis=1).max() < 1.5
+    far = np.array([[0.0, 0.0], [3.0, 0.0]])
+    assert np.array_equal(rkd.apart(far, room=1.0), far)
+
+
+def test_no_class_hides_the_name_of_another():
+    f = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    f = torch.cat([f, f])  # two classes at the same places
+    fig = rkd.views(f, {"same": f}, [0] * 40 + [1] * 40, ("zero", "one"))
+    for ax in fig.axes:
+        one, two = (np.array(name.get_position()) for name in ax.texts)
+        assert np.linalg.norm(one - two) > 0.08 * np.ptp(f.numpy(), axis=0).max()
+        assert np.allclose(*(name.xy for name in ax.texts))  # each leads back to its median
+        assert all(name.get_fontsize() >= 10 for name in ax.texts)
+
+
 # --- runs
 
 
@@ -153,6 +176,25 @@ def test_orders_are_drawn_in_the_order_asked_for():
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["a", "b"]
     means = [[float(note.get_text()) for note in ax.texts] for ax in fig.axes]
     assert means == [[5.0, 2.0], [50.0, 50.0], [9.0, 9.0]]
+
+
+def test_a_control_far_away_is_told_at_the_edge_and_does_not_squeeze_the_others():
+    arms = {"a": [90, 92], "b": [91, 93], "control: low": [40, 50], "control: near": [91, 91]}
+    table = runs(arms).assign(correlation=0.5, degrees=9.0)
+    table.loc[table["arm"] == "control: low", "degrees"] = 30.0
+    accuracy, same, angles = rkd_runs.orders(table, list(arms)).axes
+    low, high = accuracy.get_xlim()
+    ends = [interval(values)[1:] for arm, values in arms.items() if not arm.startswith("control")]
+    span = max(map(max, ends)) - min(map(min, ends))
+    assert low < min(map(min, ends)) and max(map(max, ends)) < high and high - low < 1.3 * span
+    told = {
+        ax: [t for t in ax.texts if "off the axis" in t.get_text()] for ax in (accuracy, angles)
+    }
+    assert [t.get_text() for t in told[accuracy]] == ["← 45.0, off the axis"]
+    assert [t.get_text() for t in told[angles]] == ["off the axis, 30.0 →"]
+    assert all(texts[0].get_position()[1] == 2 for texts in told.values())  # in its own row
+    assert not any("off the axis" in text.get_text() for text in same.texts)
+    assert all("(axis cut)" in ax.get_xlabel() for ax in (accuracy, same, angles))
 
 
 CLASSIFIERS = ["hard labels", "hint (first order)", "RKD-D (second)", "RKD-A (third)", "RKD", "KD"]
