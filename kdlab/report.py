@@ -50,13 +50,15 @@ def report(claims: Sequence[Claim], runs: pd.DataFrame, notebook: str) -> pd.Dat
 def found(row: dict[str, Any]) -> str:
     """Return our number in words, e.g. "2.31 [1.62, 3.00] points, n = 5", or a dash.
 
-    Two decimals; one where the interval is wider than 10 or the mean is 100 or more.
+    Two decimals; one where the interval is wider than 10 or the mean is 100 or more, unless that
+    would hide on which side of 0 an end lies.
     """
     mean, low, high = (row[key] for key in ("ours", "low", "high"))
     if mean is None:
         return "–"
     known = low is not None and high is not None
-    digits = 1 if abs(mean) >= 100 or (known and high - low > 10) else 2
+    wide = abs(mean) >= 100 or (known and high - low > 10)
+    digits = 1 if wide and not (known and min(abs(low), abs(high)) < 0.05) else 2
     shown = f"{mean:z.{digits}f}"
     if known:
         shown += f" [{low:z.{digits}f}, {high:z.{digits}f}]"

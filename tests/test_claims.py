@@ -333,6 +333,7 @@ def test_the_html_table_has_a_caption_headers_with_scope_and_escaped_wrapping_te
         ((2.314, 1.62, 3.004, 5, "points"), "2.31 [1.62, 3.00] points, n = 5"),
         ((-0.001, -0.003, 0.002, 6, "nats"), "0.00 [0.00, 0.00] nats, n = 6"),
         ((-4.25, -14.26, 6.04, 9, "points"), "-4.2 [-14.3, 6.0] points, n = 9"),
+        ((7.38, -0.03, 14.78, 5, "points"), "7.38 [-0.03, 14.78] points, n = 5"),
         ((123.45, 122.0, 124.94, 5, ""), "123.5 [122.0, 124.9], n = 5"),
         ((2.5, None, None, 1, "points"), "2.50 points, n = 1"),
         ((None, None, None, 0, "points"), "–"),

@@ -63,7 +63,7 @@ def curves(table: pd.DataFrame) -> Figure:
 
     `table` has a row a report: update, and for peer k "accuracy k", "hard k" and "peers k".
     """
-    fig, (left, right) = figure(1, 2, size=(8.6, 2.6))
+    fig, (left, right) = figure(1, 2, size=(9, 2.8))
     for k, marker in ((1, "o"), (2, "s")):
         style: dict[str, Any] = {"color": PEERS[k - 1], "marker": marker, "markersize": 4}
         left.plot(table["update"], table[f"accuracy {k}"], label=f"peer {k}", **style)
