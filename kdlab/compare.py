@@ -31,10 +31,7 @@ from kdlab.progress import bar
 from kdlab.store import read_row, write_row
 
 Arm = Callable[[int], Mapping[str, Any]]
-KILLED = (
-    "a worker process was killed, most often for want of memory; runs under way in it are lost. "
-    "Call compare again, with n_jobs=1 to use less."
-)
+KILLED = "a worker process was killed, most often for want of memory; try again with n_jobs=1."
 
 
 class ArmError(RuntimeError):
