@@ -99,16 +99,11 @@ def execute(
     import nbclient
 
     options: dict[str, Any] = {"store_widget_state": True, "record_timing": False}
+    options |= {"kernel_name": "python3", "coalesce_streams": True, "timeout": patience}
+    # A kernel is interrupted before it ends and logs that as an error; errors of cells are raised.
+    options["extra_arguments"] = ["--log-level=CRITICAL"]
     where = {"metadata": {"path": str(folder.resolve())}}
-    client = nbclient.NotebookClient(
-        nb,
-        kernel_name="python3",
-        resources=where,
-        coalesce_streams=True,
-        timeout=patience,
-        **options,
-    )
-    return client.execute()
+    return nbclient.NotebookClient(nb, resources=where, **options).execute()
 
 
 def to_html(path: Path) -> Path:

@@ -11,6 +11,7 @@ from torch import Tensor
 from kdlab.methods.rkd import angles
 
 Table = Tensor | np.ndarray
+CELLS = 2**20  # cosines of a network that are held at a time: 8 MiB
 
 
 def recall_at(f: Table, y: Table, k: int = 1) -> float:
@@ -42,34 +43,48 @@ def recall_at(f: Table, y: Table, k: int = 1) -> float:
     return 100 * (classes[nearest] == classes[:, None]).any(dim=1).double().mean().item()
 
 
-def fidelity(f_s: Table, f_t: Table) -> dict[str, float]:
-    """Return how far a student's relations are its teacher's, whatever their loss was.
+def distance_correlation(f_s: Table, f_t: Table) -> float:
+    """Return how far a student keeps its teacher's distances, whatever its loss was.
 
     Args:
         f_s, f_t: embeddings (N, D) and (N, E) of the same images, N >= 3.
 
     Returns:
-        ``distance``: Pearson's correlation of the distances of all pairs, 1 where they agree; NaN
-        where one of them has no spread. ``angle``: mean difference, in degrees, of the angles of
-        all triples, 0 where they agree.
+        Pearson's correlation of the distances of all pairs: 1 where they agree, NaN where one of
+        the two has no spread.
 
     Raises:
         ValueError: sizes do not fit.
     """
-    student, teacher = (torch.as_tensor(f).double() for f in (f_s, f_t))
-    n = len(student)
-    if student.dim() != 2 or teacher.dim() != 2 or n != len(teacher) or n < 3:
+    pairs = [torch.pdist(f) for f in same_images(f_s, f_t)]
+    return torch.corrcoef(torch.stack(pairs))[0, 1].item()
+
+
+def angle_gap(f_s: Table, f_t: Table) -> float:
+    """Return the mean difference, in degrees, of the angles of all triples: 0 where they agree.
+
+    Arguments and errors as in `distance_correlation`.
+    """
+    both, gap = same_images(f_s, f_t), 0.0
+    n = len(both[0])
+    step = max(CELLS // (n * n), 1)  # vertices at a time
+    for j in range(0, n, step):
+        one, two = (angles(f, slice(j, j + step)).clamp(-1, 1).acos() for f in both)
+        gaps = (one - two).abs()
+        gaps.diagonal(dim1=1, dim2=2).zero_()  # i = k is no triple; for i = j both cosines are 0
+        gap += gaps.sum().item()
+    return float(np.degrees(gap / (n * (n - 1) * (n - 2))))
+
+
+def same_images(f_s: Table, f_t: Table) -> tuple[Tensor, Tensor]:
+    """Return both embeddings in float64; refuse those that are not of the same three images."""
+    student, teacher = torch.as_tensor(f_s).double(), torch.as_tensor(f_t).double()
+    if student.dim() != 2 or teacher.dim() != 2 or not 3 <= len(student) == len(teacher):
         raise ValueError(
             f"embeddings {tuple(student.shape)} and {tuple(teacher.shape)} cannot be compared; "
             "give one row each for the same images, at least three."
         )
-    pairs = torch.stack([torch.pdist(student), torch.pdist(teacher)])
-    gap = 0.0
-    for j in range(n):  # what is no triple counts nothing: i = j has 0 in both, i = k is left out
-        one, two = (angles(f, slice(j, j + 1))[0].clamp(-1, 1) for f in (student, teacher))
-        gap += (one.acos() - two.acos()).abs().fill_diagonal_(0).sum().item()
-    mean = gap / (n * (n - 1) * (n - 2))
-    return {"distance": torch.corrcoef(pairs)[0, 1].item(), "angle": float(np.degrees(mean))}
+    return student, teacher
 
 
 def principal(f: Table, d: int = 2) -> Tensor:

@@ -12,6 +12,7 @@ from IPython.display import display
 from kdlab.claims import Claim, interval, judge
 
 MIME = "application/vnd.kdlab.claims+json"  # what `kdlab.notebooks` collects
+NARROW = 0.02  # width of an interval that two decimals would show as one number
 HEADS = ("claim", "paper", "here: mean [95 % interval], seeds", "verdict")
 CELL = "text-align: left; vertical-align: top; white-space: normal; max-width: 26em"
 
@@ -51,7 +52,7 @@ def found(row: dict[str, Any]) -> str:
     """Return our number in words, e.g. "2.31 [1.62, 3.00] points, n = 5", or a dash.
 
     Two decimals; one where the interval is wider than 10 or the mean is 100 or more, unless that
-    would hide on which side of 0 an end lies.
+    would hide on which side of 0 an end lies; four where it is narrower than 0.02.
     """
     mean, low, high = (row[key] for key in ("ours", "low", "high"))
     if mean is None:
@@ -59,6 +60,7 @@ def found(row: dict[str, Any]) -> str:
     known = low is not None and high is not None
     wide = abs(mean) >= 100 or (known and high - low > 10)
     digits = 1 if wide and not (known and min(abs(low), abs(high)) < 0.05) else 2
+    digits = 4 if known and 0 < high - low < NARROW else digits
     shown = f"{mean:z.{digits}f}"
     if known:
         shown += f" [{low:z.{digits}f}, {high:z.{digits}f}]"
@@ -124,4 +126,6 @@ def gain(x: Sequence[float], unit: str = "points") -> str:
     if low != low:
         return f"**{mean:+.2f}** {unit}, n = {len(x)}: too few seeds for an interval"
     where = "lies above" if low > 0 else "lies below" if high < 0 else "includes"
-    return f"**{mean:+.2f}** {unit} [{low:+.2f}, {high:+.2f}], n = {len(x)}: the interval {where} 0"
+    digits = 4 if 0 < high - low < NARROW else 2
+    shown, *ends = (f"{number:+.{digits}f}" for number in (mean, low, high))
+    return f"**{shown}** {unit} [{', '.join(ends)}], n = {len(x)}: the interval {where} 0"

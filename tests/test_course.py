@@ -115,6 +115,13 @@ def test_course_reports_a_failing_notebook_and_runs_the_others(path, tmp_path, c
     assert "ZeroDivisionError" in (out / "01_broken.html").read_text()
 
 
+def test_the_kernel_does_not_call_its_end_an_error(tmp_path, capfd):
+    nb = small_notebook.build()
+    nb.cells.append(new_code_cell("get_ipython().kernel.log.error('caught in kernel')"))
+    course.execute(nb, tmp_path)
+    assert "caught in kernel" not in capfd.readouterr().err
+
+
 def test_a_cell_that_does_not_end_is_given_up(path, tmp_path, monkeypatch):
     nb = small_notebook.build()
     notebooks.code_cells(nb)[2].source = "import time\ntime.sleep(60)"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kdlab import embedding
-from kdlab.embedding import aligned, fidelity, principal, recall_at
+from kdlab.embedding import aligned, angle_gap, distance_correlation, principal, recall_at
 from tests.mutants import assert_caught
 
 
@@ -70,21 +70,29 @@ def test_an_image_does_not_find_itself_even_among_copies():
 
 def test_fidelity_equals_the_slow_loop():
     f_s, f_t = points(9, 2), points(9, 5, seed=1)
-    found, (r, degrees) = fidelity(f_s, f_t), slow_fidelity(f_s, f_t)
-    assert found["distance"] == pytest.approx(r, abs=1e-9)
-    assert found["angle"] == pytest.approx(degrees, rel=1e-6)
+    r, degrees = slow_fidelity(f_s, f_t)
+    assert distance_correlation(f_s, f_t) == pytest.approx(r, abs=1e-9)
+    assert angle_gap(f_s, f_t) == pytest.approx(degrees, rel=1e-6)
+
+
+@pytest.mark.parametrize("cells", [1, 2 * 81, 4 * 81 + 5])
+def test_vertices_in_parts_have_the_same_angles(cells: int):
+    f_s, f_t = points(9, 2), points(9, 5, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "CELLS", cells)
+        assert angle_gap(f_s, f_t) == pytest.approx(slow_fidelity(f_s, f_t)[1], rel=1e-6)
 
 
 def test_fidelity_does_not_see_where_the_student_lies():
     f = points(12, 3)
-    found = fidelity(turned(f).float(), f.numpy())
-    assert found["distance"] == pytest.approx(1, abs=1e-6)
-    assert found["angle"] < 0.1  # acos near 1 loses half of the digits
+    moved = turned(f).float()
+    assert distance_correlation(moved, f.numpy()) == pytest.approx(1, abs=1e-6)
+    assert angle_gap(moved, f.numpy()) < 0.1  # acos near 1 loses half of the digits
 
 
 def test_a_collapsed_student_has_no_correlation():
-    found = fidelity(torch.zeros(6, 2), points(6, 3))
-    assert math.isnan(found["distance"]) and found["angle"] > 10
+    point, f = torch.zeros(6, 2), points(6, 3)
+    assert math.isnan(distance_correlation(point, f)) and angle_gap(point, f) > 10
 
 
 def test_principal_components_are_those_of_the_covariance():
@@ -135,8 +143,9 @@ def test_a_recall_that_cannot_be_is_refused(f: Tensor, y: Tensor, k: int):
 
 @pytest.mark.parametrize("shapes", [((3, 2), (4, 2)), ((2, 2), (2, 2)), ((3,), (3, 1))])
 def test_embeddings_of_other_images_are_refused(shapes: tuple[tuple[int, ...], ...]):
-    with pytest.raises(ValueError, match="at least three"):
-        fidelity(*(torch.zeros(shape) for shape in shapes))
+    for measure in (distance_correlation, angle_gap):
+        with pytest.raises(ValueError, match="at least three"):
+            measure(*(torch.zeros(shape) for shape in shapes))
 
 
 @pytest.mark.parametrize(
@@ -144,8 +153,20 @@ def test_embeddings_of_other_images_are_refused(shapes: tuple[tuple[int, ...], .
     [
         (recall_at, "torch.inf", "0.0", lambda: test_recall_equals_the_slow_loop(2)),
         (recall_at, "largest=False", "largest=True", lambda: test_recall_equals_the_slow_loop(1)),
-        (fidelity, "slice(j, j + 1)", "slice(0, 1)", test_fidelity_equals_the_slow_loop),
-        (fidelity, "(n - 2)", "n", test_fidelity_equals_the_slow_loop),
+        (distance_correlation, "pdist(f)", "pdist(f).square()", test_fidelity_equals_the_slow_loop),
+        (angle_gap, "(n - 2)", "n", test_fidelity_equals_the_slow_loop),
+        (
+            angle_gap,
+            "slice(j, j + step)",
+            "slice(step)",
+            lambda: test_vertices_in_parts_have_the_same_angles(1),
+        ),
+        (
+            angle_gap,
+            "gaps.diagonal(dim1=1, dim2=2).zero_()",
+            "pass",
+            lambda: test_coinciding_rows_count_their_triples_only(),
+        ),
         (principal, "rows - rows.mean(dim=0)", "rows", test_a_line_has_one_component),
         (
             aligned,
@@ -169,4 +190,4 @@ def test_numbers_that_are_none_are_refused() -> None:
 def test_coinciding_rows_count_their_triples_only() -> None:
     triangle = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]], dtype=torch.float64)
     one_point = torch.ones(3, 2, dtype=torch.float64)  # a cosine of 0, 90 degrees, against 60
-    assert fidelity(one_point, triangle)["angle"] == pytest.approx(30)
+    assert angle_gap(one_point, triangle) == pytest.approx(30)

@@ -71,6 +71,11 @@ def test_gain_says_mean_interval_n_and_where_it_lies(values: list[float], where:
     assert report.gain(values) == f"{numbers}: the interval {where}"
 
 
+def test_gain_shows_a_narrow_interval_as_one() -> None:
+    told = report.gain([-0.0021, -0.0023, -0.0019], "nats")
+    assert told == "**-0.0021** nats [-0.0026, -0.0016], n = 3: the interval lies below 0"
+
+
 def test_gain_of_one_seed_claims_no_interval_and_names_its_unit() -> None:
     assert (
         report.gain([0.5], "% recall") == "**+0.50** % recall, n = 1: too few seeds for an interval"
