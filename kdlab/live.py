@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import nn
 
+from kdlab.panels import ROW
 from kdlab.plots import bundle
 
 EVERY = 0.25  # seconds between two looks
@@ -90,7 +91,7 @@ class Live(widgets.VBox):
         self.line, self.picture = widgets.HTML("Press Train."), widgets.HTML()
         self.start.on_click(lambda _: self.press())
         self.stop.on_click(lambda _: self.halt())
-        row = widgets.HBox([*controls.values()], layout={"flex_flow": "wrap"})
+        row = widgets.HBox([*controls.values()], layout=ROW)
         buttons = widgets.HBox([self.start, self.stop, self.bar])
         super().__init__([row, buttons, self.line, self.picture])
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from kdlab.plots import bundle, figure, show
 
 Draw = Callable[..., Figure]
+ROW = {"flex_flow": "wrap", "align_items": "flex-end", "grid_gap": "4px 16px"}  # of controls
 
 
 def slider(label: str, options: Sequence[Any], value: Any) -> widgets.SelectionSlider:
@@ -25,14 +26,17 @@ def slider(label: str, options: Sequence[Any], value: Any) -> widgets.SelectionS
     )
 
 
-def choice(label: str, options: Sequence[Any], value: Any) -> widgets.Dropdown:
-    """Return a drop-down list of `options`, each a value or a pair (text, value)."""
-    return widgets.Dropdown(
+def choice(label: str, options: Sequence[Any], value: Any) -> widgets.ToggleButtons:
+    """Return a row of buttons, one for each of `options`: a value or a pair (text, value).
+
+    Tab reaches a button and Space presses it. In a drop-down list JupyterLab takes the arrow keys
+    and letters for itself: they would choose cells, or add one.
+    """
+    return widgets.ToggleButtons(
         options=options,
         value=value,
         description=label,
-        style={"description_width": "130px"},
-        layout=widgets.Layout(width="400px"),
+        style={"description_width": "130px", "button_width": "auto"},
     )
 
 
@@ -55,7 +59,7 @@ class Points(widgets.HBox):
         self.names, self.grid = list(names), list(grid)
         self.chosen = choice("move the point", [(n, i) for i, n in enumerate(self.names)], 0)
         self.sliders = [slider(axis, self.grid, self.grid[0]) for axis in "xy"]
-        super().__init__([self.chosen, *self.sliders], layout={"flex_flow": "wrap"})
+        super().__init__([self.chosen, *self.sliders], layout=ROW)
         self.chosen.observe(self._follow, "value")
         self.observe(self._follow, "value")
         for one in self.sliders:
@@ -119,7 +123,7 @@ def panel(draw: Draw, alt: str, **controls: widgets.ValueWidget) -> widgets.VBox
     button = widgets.Button(description="Reset", tooltip="Back to the start")
     button.on_click(reset)
     output = widgets.interactive_output(view, controls)
-    row = widgets.HBox([*controls.values(), button], layout={"flex_flow": "wrap"})
+    row = widgets.HBox([*controls.values(), button], layout=ROW)
     box = widgets.VBox([row, output])
     box.controls, box.failures, box.moves = controls, failures, moves
     return box

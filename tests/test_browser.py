@@ -1,4 +1,4 @@
-"""What a newcomer does: open the lab, run notebook 00, move a slider by keyboard, see the figure.
+"""What a newcomer does: open the lab, run a notebook, move a slider by keyboard, see the figure.
 
 KDLAB_REQUIRE_BROWSER=1 fails where there is no Chromium instead of skipping.
 KDLAB_SCREENSHOT=docs/lab.png keeps a picture of the lab with the widget.
@@ -20,12 +20,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from nbformat.v4 import new_code_cell
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from kdlab import course
+from kdlab import course, notebooks
 
 ROOT = Path(__file__).parent.parent
-STEM = "00_kd"
+FIRST = "notebooks/00_kd.ipynb"  # what ``make lab`` opens
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--no-sandbox",  # a container has no user namespaces
@@ -143,12 +144,11 @@ def browser(folder: Path) -> Iterator[Page]:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Page]:
-    """Open notebook 00, at budget ci, in the lab; keep a picture and the log of what fails."""
+def opened(folder: Path, source: Path = ROOT / FIRST) -> Iterator[Page]:
+    """Open `source` as notebook 00, at budget ci; keep a picture and the log of what fails."""
     chromium()
-    name = f"notebooks/{STEM}.ipynb"
     (folder / "course" / "notebooks").mkdir(parents=True)
-    course.prepare(ROOT / name, folder / "course" / name, {"budget": "ci"})
+    course.prepare(source, folder / "course" / FIRST, {"budget": "ci"})
     log, picture = folder / "server.log", folder / "failure.png"
     with lab(folder / "course", log) as url, browser(folder / "profile") as page:
         try:
@@ -160,13 +160,13 @@ def opened(folder: Path) -> Iterator[Page]:
             raise
 
 
-def run_all(page: Page) -> None:
-    """Choose Run > Run All Cells and wait until the last cell has run and the kernel is idle."""
+def run_all(page: Page, end: str = "the explorer was moved to") -> None:
+    """Choose Run > Run All Cells, wait until the last cell has said `end` and the kernel idles."""
     idle = page.get_by_role("button", name=re.compile(r"Python 3.*\| Idle"))
     expect(idle).to_be_visible(timeout=60_000)  # run before that, and the lab asks for a kernel
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    last, failed = page.get_by_text("the explorer was moved to"), page.locator(ERRORS)
+    last, failed = page.get_by_text(end), page.locator(ERRORS)
     expect(last.or_(failed).first).to_be_attached(timeout=1000 * RUN_SECONDS)
     expect(failed).to_have_count(0)
     expect(idle).to_be_visible(timeout=60_000)
@@ -203,3 +203,45 @@ def test_the_slider_moves_the_figure(tmp_path: Path) -> None:
         if target := os.environ.get("KDLAB_SCREENSHOT"):
             panel.scroll_into_view_if_needed()
             page.screenshot(path=target)
+
+
+def only(source: Path, target: Path, *starts: str) -> Path:
+    """Write a notebook of those code cells of `source` that hold one of `starts`, and an end."""
+    nb = notebooks.read(source)
+    kept = [c for c in notebooks.code_cells(nb) if any(start in c.source for start in starts)]
+    assert len(kept) == len(starts)
+    for cell in kept:
+        cell.outputs = []
+    nb.cells = [*kept, new_code_cell("print('all', 'done')")]
+    target.write_text(notebooks.text(nb), encoding="utf-8")
+    return target
+
+
+def test_points_are_moved_by_keyboard(tmp_path: Path) -> None:
+    parts = ("budget =", "settings = plan(budget)", "start = {", "points=panels.Points(")
+    source = only(ROOT / "notebooks/05_rkd.ipynb", tmp_path / "points.ipynb", *parts)
+    with opened(tmp_path, source) as page:
+        run_all(page, "all done")
+        panel = page.locator(".jp-OutputArea-output", has=page.get_by_role("slider")).first
+        second = panel.get_by_role("button", name="B", exact=True)
+        slide, image = panel.get_by_role("slider").first, panel.locator("img").last
+        at = panel.locator(".widget-readout").first
+        expect(at).to_have_text("-1.5")  # x of A
+
+        slide.scroll_into_view_if_needed()
+        pictures = [image.get_attribute("src") or ""]
+        for key, there in [("ArrowRight", "-1.25"), ("End", "2.0")]:
+            slide.focus()
+            page.keyboard.press(key)
+            expect(at).to_have_text(there)
+            moved = expect(image)
+            moved.not_to_have_attribute("src", pictures[-1], timeout=MOVE_SECONDS * 1000)
+            pictures.append(image.get_attribute("src") or "")
+
+        second.focus()
+        page.keyboard.press("Space")
+        expect(at).to_have_text("0.75")  # x of B; choosing a point moves none
+        assert image.get_attribute("src") == pictures[-1] and len(set(pictures)) == 3
+        panel.get_by_role("button", name="Reset").click()
+        expect(image).to_have_attribute("src", pictures[0], timeout=MOVE_SECONDS * 1000)
+        expect(page.locator(ERRORS)).to_have_count(0)
