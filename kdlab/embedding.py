@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdlab.methods.rkd import angles
+from kdlab.methods.rkd import angles, vertices_at_once
 
 Table = Tensor | np.ndarray
-CELLS = 2**20  # cosines of a network that are held at a time: 8 MiB
 
 
 def recall_at(f: Table, y: Table, k: int = 1) -> float:
@@ -66,8 +65,7 @@ def angle_gap(f_s: Table, f_t: Table) -> float:
     Arguments and errors as in `distance_correlation`.
     """
     both, gap = same_images(f_s, f_t), 0.0
-    n = len(both[0])
-    step = max(CELLS // (n * n), 1)  # vertices at a time
+    n, step = len(both[0]), vertices_at_once(*both)
     for j in range(0, n, step):
         one, two = (angles(f, slice(j, j + step)).clamp(-1, 1).acos() for f in both)
         gaps = (one - two).abs()

@@ -58,13 +58,19 @@ def found(row: dict[str, Any]) -> str:
     if mean is None:
         return "–"
     known = low is not None and high is not None
+    digits = decimals(low, high) if known else 2
     wide = abs(mean) >= 100 or (known and high - low > 10)
-    digits = 1 if wide and not (known and min(abs(low), abs(high)) < 0.05) else 2
-    digits = 4 if known and 0 < high - low < NARROW else digits
+    if digits == 2 and wide and not (known and min(abs(low), abs(high)) < 0.05):
+        digits = 1
     shown = f"{mean:z.{digits}f}"
     if known:
         shown += f" [{low:z.{digits}f}, {high:z.{digits}f}]"
     return f"{shown} {row['unit']}".strip() + f", n = {row['n']}"
+
+
+def decimals(low: float, high: float) -> int:
+    """Return how many decimals an interval needs: two, or four where two show one number."""
+    return 4 if 0 < high - low < NARROW else 2
 
 
 def as_html(cells: Sequence[tuple[str, ...]], notebook: str) -> str:
@@ -126,6 +132,6 @@ def gain(x: Sequence[float], unit: str = "points") -> str:
     if low != low:
         return f"**{mean:+.2f}** {unit}, n = {len(x)}: too few seeds for an interval"
     where = "lies above" if low > 0 else "lies below" if high < 0 else "includes"
-    digits = 4 if 0 < high - low < NARROW else 2
+    digits = decimals(low, high)
     shown, *ends = (f"{number:+.{digits}f}" for number in (mean, low, high))
     return f"**{shown}** {unit} [{', '.join(ends)}], n = {len(x)}: the interval {where} 0"

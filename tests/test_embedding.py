@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdlab import embedding
 from kdlab.embedding import aligned, angle_gap, distance_correlation, principal, recall_at
+from kdlab.methods import rkd
 from tests.mutants import assert_caught
 
 
@@ -79,7 +80,7 @@ def test_fidelity_equals_the_slow_loop():
 def test_vertices_in_parts_have_the_same_angles(cells: int):
     f_s, f_t = points(9, 2), points(9, 5, seed=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedding, "CELLS", cells)
+        patch.setattr(rkd, "CELLS", cells)
         assert angle_gap(f_s, f_t) == pytest.approx(slow_fidelity(f_s, f_t)[1], rel=1e-6)
 
 

@@ -129,11 +129,16 @@ def rkd_angle(f_s: Tensor, f_t: Tensor) -> Tensor:
     """
     check_features(f_s, f_t)
     f_s, f_t = centred(f_s), centred(f_t.detach())
-    n, widest = len(f_s), max(*f_s.shape, *f_t.shape)
-    step = max(CELLS // (n * widest), 1)
+    n, step = len(f_s), vertices_at_once(f_s, f_t)
     if step >= n:
         return angle_sum(f_s, f_t, slice(None)) / n**3
     return _InParts.apply(f_s, f_t, step) / n**3
+
+
+def vertices_at_once(f_s: Tensor, f_t: Tensor) -> int:
+    """Return for how many vertices the cosines of both (B, C) and (B, D) fit CELLS, at least 1."""
+    n, widest = len(f_s), max(*f_s.shape, *f_t.shape)
+    return max(CELLS // (n * widest), 1)
 
 
 class _InParts(torch.autograd.Function):

@@ -569,7 +569,7 @@ MUTANTS = {
         "f_t",
         [partial(test_no_gradient_reaches_the_teacher, rkd_angle)],
     ),
-    "too many vertices at once": (rkd_angle, "n * widest", "n", [in_parts]),
+    "too many vertices at once": (rkd.vertices_at_once, "n * widest", "n", [in_parts]),
     "teacher of the distances learns": (
         rkd_distance,
         "f_t.detach()",
