@@ -53,13 +53,8 @@ def above(margin: float = 0.0) -> Rule:
 
 def below(margin: float = 0.0) -> Rule:
     """Return the rule of "no better": the interval lies below `margin`, or the mean does."""
-
-    def rule(mean: float, low: float, high: float) -> str:
-        if high < margin:
-            return "reproduced"
-        return "direction only" if mean < margin else "not reproduced"
-
-    return rule
+    mirrored = above(-margin)
+    return lambda mean, low, high: mirrored(-mean, -high, -low)
 
 
 def within(margin: float) -> Rule:
@@ -74,22 +69,8 @@ def within(margin: float) -> Rule:
 
 
 def values(table: pd.DataFrame, arm: Any, metric: str, by: str = "arm") -> pd.Series:
-    """Return `metric` of one arm, indexed by seed.
-
-    Raises:
-        KeyError: there is no such arm or metric; says which there are.
-        ValueError: a seed stands there twice, so that runs cannot be paired by it.
-    """
-    rows = table[table[by] == arm]
-    if rows.empty or metric not in table:
-        have = ", ".join(map(str, table[by].unique()))
-        raise KeyError(f"no {metric!r} of {arm!r} in this table; it has {have} and {list(table)}.")
-    if rows["seed"].duplicated().any():
-        raise ValueError(
-            f"{arm!r} has several rows with one seed; keep one setting of the table, or name the "
-            "column that tells them apart in `by`."
-        )
-    return rows.set_index("seed")[metric]
+    """Return `metric` of one arm, indexed by seed: `cell` for tables with one column of names."""
+    return cell(table, metric, **{by: arm})
 
 
 def paired(first: Any, second: Any, metric: str = "accuracy", by: str = "arm") -> Statistic:
@@ -103,24 +84,28 @@ def paired(first: Any, second: Any, metric: str = "accuracy", by: str = "arm") -
     return statistic
 
 
-def cell(runs: pd.DataFrame, metric: str = "accuracy", **where: Any) -> pd.Series:
+def cell(runs: pd.DataFrame, metric: str = "accuracy", /, **where: Any) -> pd.Series:
     """Return `metric` of the runs with these values in these columns, indexed by seed.
 
     For tables with several columns of names: ``cell(grid, student="small", T=4.0)``.
 
     Raises:
         KeyError: no such run, column or metric; says which there are.
-        ValueError: see `values`.
+        ValueError: a seed stands there twice, so that runs cannot be paired by it.
     """
-    if not where or not {*where, metric} <= set(runs):
-        raise KeyError(f"got {where} and {metric!r}; name columns of this table: {list(runs)}.")
-    rows = runs
+    rows = runs if where and metric in runs else runs[:0]
     for name, value in where.items():
-        rows = rows[rows[name] == value]
+        rows = rows[rows[name] == value] if name in rows else rows[:0]
     if rows.empty:
-        have = {name: list(dict.fromkeys(runs[name])) for name in where}
-        raise KeyError(f"no run with {where}; the table has {have}.")
-    return values(rows, value, metric, by=name)
+        have = {name: list(dict.fromkeys(runs[name])) for name in where if name in runs}
+        told = f"no {metric!r} of runs with {where}; name columns of this table, {list(runs)}"
+        raise KeyError(f"{told}, and values that they have: {have}.")
+    if rows["seed"].duplicated().any():
+        raise ValueError(
+            f"{where} has several rows with one seed; keep one setting of the table, or name the "
+            "columns that tell them apart."
+        )
+    return rows.set_index("seed")[metric]
 
 
 def chosen(runs: pd.DataFrame, by: str | list[str], metric: str = "val_accuracy") -> Any:

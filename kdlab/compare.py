@@ -11,6 +11,7 @@ Each finished run is a file named after a fingerprint of the arm: its code, the 
 it refers to, the seed. Change a loss and its arms train again; add a seed and only that one trains.
 """
 
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
@@ -32,6 +33,7 @@ from kdlab.store import read_row, write_row
 
 Arm = Callable[[int], Mapping[str, Any]]
 KILLED = "a worker process was killed, most often for want of memory; try again with n_jobs=1."
+STARTING: list[threading.Thread] = []  # they end when the workers have started
 
 
 class ArmError(RuntimeError):
@@ -77,12 +79,11 @@ def compare(
     paths = {(name, seed): run_path(arms[name], seed, name) for name, seed in jobs}
     rows = {job: read_row(path) for job, path in paths.items()}
     missing = [(n, s) for s in dict.fromkeys(chosen) for n in arms if rows[n, s] is None]
-    workers = n_jobs or (-1 if pick_device().type == "cpu" else 1)
     tasks = [(arms[n], s, n, paths[n, s]) for n, s in missing]
     failures = []
     with bar(len(jobs), len(jobs) - len(missing), title) as progress:
         try:
-            for failure in run_all(tasks, workers):
+            for failure in run_all(tasks, processes(n_jobs)):
                 progress.update()
                 failures += [failure] if failure else []
         except BrokenProcessPool:  # finished runs are on disk; which one was killed, nobody knows
@@ -97,6 +98,24 @@ def compare(
         told = f"{len(jobs) - len(table)} of {len(jobs)} runs failed, the others are kept.\n"
         raise ArmError(told + "\n".join(failures), table)
     return table
+
+
+def start_workers(n_jobs: int | None = None) -> None:
+    """Start the processes of `compare` and let them import torch, while this one goes on.
+
+    Otherwise the first `compare` starts them and waits. Where `compare` would make the runs in this
+    process, on a GPU or on a single core, nothing is started.
+    """
+    if (n := processes(n_jobs)) > 1:
+        parallel = joblib.Parallel(n_jobs=n, batch_size=1)
+        jobs = [joblib.delayed(processes)(1)] * n  # to have it, a worker imports all that is here
+        STARTING.append(threading.Thread(target=parallel, args=[jobs]))
+        STARTING[-1].start()
+
+
+def processes(n_jobs: int | None) -> int:
+    """Return how many processes `n_jobs` stands for, see `compare`."""
+    return joblib.effective_n_jobs(n_jobs or (-1 if pick_device().type == "cpu" else 1))
 
 
 def check_names(
@@ -130,7 +149,9 @@ def run_all(tasks: list[tuple[Any, ...]], n_jobs: int) -> Iterator[str | None]:
     process meanwhile: on a copy, as in any other process, so that it changes nothing here.
     """
     local = isinstance(get_active_backend()[0], BACKENDS["loky"])
-    odd = local and len(tasks) % joblib.effective_n_jobs(n_jobs) == 1
+    odd = local and len(tasks) % n_jobs == 1
+    while tasks and STARTING:
+        STARTING.pop().join()
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     others = parallel(joblib.delayed(run_one)(*task) for task in tasks[odd:])
     for task in tasks[:odd]:

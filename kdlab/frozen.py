@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kdlab.data import Batch, Data
 from kdlab.measure import features_of, logits_of
-from kdlab.models import tap, taps
+from kdlab.models import check_taps, tap
 
 PROBES = 32  # pixels an image is recognised by
 TABLE_BYTES = 256 * 2**20  # what the stored features of one teacher may take
@@ -181,18 +181,6 @@ class Unanswerable(nn.Module):
             "this teacher's answers were changed by hand and it has no network; call it with a "
             "Batch, or measure the teacher that it was made from."
         )
-
-
-def check_taps(net: nn.Module, names: str | Iterable[str]) -> tuple[str, ...]:
-    """Return `names` as a tuple; refuse one that `net` does not have, before anything is run."""
-    names = (names,) if isinstance(names, str) else tuple(names)
-    known = {name for name, _ in net.named_modules(remove_duplicate=False) if name}
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(
-            f"There is no tap {unknown[0]!r} in this {type(net).__name__}; it has "
-            f"{', '.join(taps(net))}, and every name in net.named_modules()."
-        )
-    return names
 
 
 def by_index(index: Tensor, rows: Tensor, size: int | None = None) -> Tensor:

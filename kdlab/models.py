@@ -216,6 +216,18 @@ def taps(model: nn.Module) -> list[str]:
     return named or [name for name, _ in model.named_modules() if name]
 
 
+def check_taps(net: nn.Module, names: str | Iterable[str]) -> tuple[str, ...]:
+    """Return `names` as a tuple; refuse one that `net` does not have, before anything is run."""
+    names = (names,) if isinstance(names, str) else tuple(names)
+    known = {name for name, _ in net.named_modules(remove_duplicate=False) if name}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(
+            f"There is no tap {unknown[0]!r} in this {type(net).__name__}; it has "
+            f"{', '.join(taps(net))}, and every name in net.named_modules()."
+        )
+    return names
+
+
 def tap(model: nn.Module, x: Tensor, names: str | Iterable[str]) -> tuple[Tensor, Features]:
     """Run `model` on `x` (B, C, H, W); return its logits (B, n_classes) and the named features.
 
@@ -223,18 +235,12 @@ def tap(model: nn.Module, x: Tensor, names: str | Iterable[str]) -> tuple[Tensor
     order asked for; a submodule that runs twice gives its last output. The hooks are gone
     afterwards, also after an error. Raises ValueError for an unknown name or one that never runs.
     """
-    names = [names] if isinstance(names, str) else list(names)
-    modules = dict(model.named_modules(remove_duplicate=False))
-    if unknown := [name for name in names if name not in modules]:
-        raise ValueError(
-            f"There is no tap {unknown[0]!r} in this {type(model).__name__}; it has "
-            f"{', '.join(taps(model))}, and every name in model.named_modules()."
-        )
+    names = check_taps(model, names)
     found, hooks = {}, []
     try:
         for name in dict.fromkeys(names):
             keep = partial(lambda name, module, args, output: found.update({name: output}), name)
-            hooks.append(modules[name].register_forward_hook(keep))
+            hooks.append(model.get_submodule(name).register_forward_hook(keep))
         logits = model(x)
     finally:
         for hook in hooks:

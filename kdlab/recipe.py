@@ -115,6 +115,7 @@ class Recipe:
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             nesterov=self.momentum > 0,
+            foreach=True,  # the same numbers with fewer calls from Python
         )
 
     def schedule_of(self, optimiser: optim.Optimizer, steps: int) -> optim.lr_scheduler.LRScheduler:

@@ -98,7 +98,7 @@ def table(frame: pd.DataFrame, caption: str, digits: int = 2) -> None:
         .set_caption(caption)
         .hide(axis="index")
         .set_table_attributes('class="dataframe"')
-        .set_properties(**{"text-align": "left"})
+        .set_table_styles([{"selector": "th, td", "props": "text-align: left"}])
         .set_uuid(hashlib.sha256(caption.encode()).hexdigest()[:8])  # the same in every run
     )
     plain = frame.round(digits).to_string(index=False)

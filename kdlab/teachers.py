@@ -14,10 +14,10 @@ from kdlab.cache import cache_dir
 from kdlab.data import Data
 from kdlab.fingerprint import fingerprint
 from kdlab.fit import fit
-from kdlab.frozen import Frozen, check_taps, images
+from kdlab.frozen import Frozen, images
 from kdlab.measure import logits_of
 from kdlab.methods.kd import CE
-from kdlab.models import build
+from kdlab.models import build, check_taps
 from kdlab.recipe import Recipe
 from kdlab.store import load_weights, save_weights
 

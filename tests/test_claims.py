@@ -196,6 +196,13 @@ def test_cell_is_one_setting_by_seed() -> None:
     assert gap.to_dict() == {3: 70.0, 4: 70.0}  # paired by seed, whatever the order of the rows
 
 
+@pytest.mark.parametrize("column", ["metric", "runs", "where"])
+def test_a_column_may_have_any_name(column: str) -> None:
+    table = a_grid().query("T == 4.0").rename(columns={"student": column})
+    assert cell(table, "accuracy", **{column: "large"}).loc[3] == 143
+    assert paired("large", "small", by=column)(table).tolist() == [100, 100]
+
+
 @pytest.mark.parametrize(
     ("where", "metric", "told"),
     [

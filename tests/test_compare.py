@@ -18,12 +18,14 @@ import nbclient
 import nbformat
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 
 import kdlab
 from kdlab.cache import cache_dir
-from kdlab.compare import ArmError, compare
+from kdlab.compare import STARTING, ArmError, compare, start_workers
 from kdlab.data import Data
 from kdlab.fit import run
 from kdlab.methods.kd import CE
@@ -556,6 +558,30 @@ def test_runs_use_one_thread_and_leave_the_setting_as_it_was() -> None:
         assert table.threads[0] == 1 and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_workers_started_early_are_those_that_compare_uses() -> None:
+    get_reusable_executor().shutdown(wait=True)
+    start_workers(2)
+    table = compare({"a": lambda seed: {"pid": os.getpid()}}, 2, n_jobs=2)
+    assert STARTING == []
+    assert set(table.pid) <= {child.pid for child in psutil.Process().children()}
+
+
+def test_workers_started_early_have_imported_what_a_run_needs() -> None:
+    get_reusable_executor().shutdown(wait=True)
+    start_workers(2)
+    STARTING.pop().join()
+    early = {child.pid for child in psutil.Process().children()}
+    needed = ("torch", "kdlab.compare", "kdlab.measure")
+    ask = joblib.delayed(lambda: (os.getpid(), all(name in sys.modules for name in needed)))
+    for pid, ready in joblib.Parallel(2)(ask() for _ in range(4)):
+        assert pid in early and ready
+
+
+def test_where_runs_are_made_here_no_worker_is_started() -> None:
+    start_workers(1)
+    assert STARTING == []
 
 
 @pytest.fixture

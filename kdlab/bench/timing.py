@@ -102,7 +102,9 @@ def comparison(s: Setting, seeds: int, new_workers: bool) -> pd.DataFrame:
         the start of the workers where these are new, with all they import; training, validation,
         test and storing.
     """
-    data, recipe, student = s.data, s.recipe, s.student
+    # What an arm names goes to the workers: all of `s` would make them import torchvision, which
+    # kdlab does not need.
+    data, teacher, recipe, student = s.data, s.teacher, s.recipe, s.student
     if new_workers:
         get_reusable_executor().shutdown(wait=True)
     with empty_cache():
@@ -110,7 +112,7 @@ def comparison(s: Setting, seeds: int, new_workers: bool) -> pd.DataFrame:
 
         def kd(seed: int) -> dict[str, float]:
             net = build(student, data.n_classes, data.in_shape, seed=seed)
-            return run(KD(net, s.teacher, T, ALPHA), data, recipe, seed, device="cpu")
+            return run(KD(net, teacher, T, ALPHA), data, recipe, seed, device="cpu")
 
         table = compare({KDLAB: kd}, seeds, by=("way",), n_jobs=2, title="comparison")
         seconds = time.perf_counter() - start
