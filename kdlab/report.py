@@ -133,5 +133,5 @@ def gain(x: Sequence[float], unit: str = "points") -> str:
         return f"**{mean:+.2f}** {unit}, n = {len(x)}: too few seeds for an interval"
     where = "lies above" if low > 0 else "lies below" if high < 0 else "includes"
     digits = decimals(low, high)
-    shown, *ends = (f"{number:+.{digits}f}" for number in (mean, low, high))
+    shown, *ends = (f"{number:+z.{digits}f}" for number in (mean, low, high))
     return f"**{shown}** {unit} [{', '.join(ends)}], n = {len(x)}: the interval {where} 0"

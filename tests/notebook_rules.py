@@ -216,6 +216,13 @@ def parametrised(nb: Notebook) -> list[str]:
     return bad + ([] if have.get("budget") == "lesson" else ["budget must default to 'lesson'"])
 
 
+def ready(nb: Notebook) -> list[str]:
+    """Workers start in the cell after the parameters, long before the first comparison."""
+    sources = [cell.source for cell in code_cells(nb)]
+    late = any("compare(" in source for source in sources) and "start_workers()" not in sources[1]
+    return ["the second code cell does not call start_workers()"] if late else []
+
+
 RULES: dict[str, Callable[[Notebook], list[str]]] = {
     rule.__name__: rule
     for rule in (
@@ -232,5 +239,6 @@ RULES: dict[str, Callable[[Notebook], list[str]]] = {
         portable,
         slides,
         parametrised,
+        ready,
     )
 }

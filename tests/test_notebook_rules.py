@@ -141,6 +141,7 @@ BREAKS: dict[str, list[Callable[[Notebook], object]]] = {
         swaps("seed = 0", "", "code"),
         swaps('"lesson"', '"ci"', "code"),
     ],
+    "ready": [runs("compare({}, 5)")],
 }
 
 
