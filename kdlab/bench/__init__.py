@@ -11,7 +11,7 @@ one thread or on all cores, whichever a short trial finds quicker for them.
 The comparison over seeds takes kdlab's whole `compare`, with nothing stored, and sets it against
 the other ways' runs of the same seeds one after another. It is timed twice in every round: with
 new worker processes, so that their start and their imports are on kdlab's time alone, and with
-workers that run already, as in the notebooks: their first cell starts the workers.
+workers that run already, as in a notebook, whose first cell starts them.
 """
 
 import argparse
