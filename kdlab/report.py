@@ -130,7 +130,7 @@ def gain(x: Sequence[float], unit: str = "points") -> str:
     """
     mean, low, high = interval(x)
     if low != low:
-        return f"**{mean:+.2f}** {unit}, n = {len(x)}: too few seeds for an interval"
+        return f"**{mean:+z.2f}** {unit}, n = {len(x)}: too few seeds for an interval"
     where = "lies above" if low > 0 else "lies below" if high < 0 else "includes"
     digits = decimals(low, high)
     shown, *ends = (f"{number:+z.{digits}f}" for number in (mean, low, high))
