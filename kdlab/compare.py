@@ -30,6 +30,7 @@ from kdlab.fingerprint import fingerprint
 from kdlab.measure import pick_device
 from kdlab.progress import bar
 from kdlab.store import read_row, write_row
+from kdlab.workers import prepare
 
 Arm = Callable[[int], Mapping[str, Any]]
 KILLED = "a worker process was killed, most often for want of memory; try again with n_jobs=1."
@@ -107,9 +108,8 @@ def start_workers(n_jobs: int | None = None) -> None:
     process, on a GPU or on a single core, nothing is started.
     """
     if (n := processes(n_jobs)) > 1:
-        parallel = joblib.Parallel(n_jobs=n, batch_size=1)
-        jobs = [joblib.delayed(processes)(1)] * n  # to have it, a worker imports all that is here
-        STARTING.append(threading.Thread(target=parallel, args=[jobs]))
+        parallel = joblib.Parallel(n, batch_size=1, initializer=prepare)
+        STARTING.append(threading.Thread(target=parallel, args=[[joblib.delayed(prepare)()] * n]))
         STARTING[-1].start()
 
 
@@ -152,7 +152,7 @@ def run_all(tasks: list[tuple[Any, ...]], n_jobs: int) -> Iterator[str | None]:
     odd = local and len(tasks) % n_jobs == 1
     while tasks and STARTING:
         STARTING.pop().join()
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", initializer=prepare)
     others = parallel(joblib.delayed(run_one)(*task) for task in tasks[odd:])
     for task in tasks[:odd]:
         yield run_one(*cloudpickle.loads(cloudpickle.dumps(task)))

@@ -42,7 +42,8 @@ def fit(
         device: "auto" (CUDA, then MPS, then CPU) or a torch device.
 
     Returns:
-        One row an epoch: epoch, learning rate, seconds so far, the mean of every loss term.
+        One row an epoch: epoch, learning rate (of its last update), seconds so far, the mean of
+        every loss term.
 
     Raises:
         ValueError: nothing to train, no data, labels beyond ``method.n_classes``, where the
@@ -56,25 +57,24 @@ def fit(
         raise ValueError("the method has no weights to train; give it a net that is not frozen.")
     train = Split(*(part.to(where) for part in data.train))
     check_labels(train.y, getattr(method, "n_classes", None))
-    steps = recipe.total_steps(len(train.y))
     optimiser = recipe.optimiser_of(weights)
-    schedule = recipe.schedule_of(optimiser, steps)
+    rates = iter(recipe.rates(recipe.total_steps(len(train.y))))
     updates = getattr(method, "updates", lambda batch: [method(batch)])
     rows, start = [], time.perf_counter()
     for epoch, epoch_batches in epochs(train, recipe, seed, data.black.to(where)):
         method.train()
         logs: dict[str, list[torch.Tensor]] = {}
         for batch in epoch_batches:
+            optimiser.param_groups[0]["lr"] = next(rates)
             for terms in updates(batch):
                 optimiser.zero_grad(set_to_none=True)  # what gets no gradient stays as it is
                 total(terms).backward()
                 optimiser.step()
                 for name, term in terms.items():
                     logs.setdefault(name, []).append(term.detach())
-            schedule.step()
         curves = {name: torch.stack(values) for name, values in logs.items()}
         check_finite(epoch, curves)
-        row: dict[str, Any] = {"epoch": epoch, "lr": schedule.get_last_lr()[0]}
+        row: dict[str, Any] = {"epoch": epoch, "lr": optimiser.param_groups[0]["lr"]}
         row |= {name: curve.mean().item() for name, curve in curves.items()}
         rows.append(row | {"seconds": time.perf_counter() - start})
         for call in on_epoch:
@@ -100,13 +100,13 @@ def epochs(
     def batches(epoch: int, done: int) -> Iterator[Batch]:
         order = torch.randperm(n, generator=generator(seed, "order", epoch)).to(train.y.device)
         jitter = generator(seed, "augment", epoch)
+        y, index = train.y[order], train.index[order]
         for step in range(min(per_epoch, total - done)):
-            rows = order[step * size : (step + 1) * size]
-            x = train.x.index_select(0, rows)
+            part = slice(step * size, (step + 1) * size)
+            x = train.x.index_select(0, order[part])
             if recipe.augments:
                 x = recipe.augment(x, jitter, fill)
-            progress = (done + step) / total
-            yield Batch(x, train.y[rows], train.index[rows], not recipe.augments, progress)
+            yield Batch(x, y[part], index[part], not recipe.augments, (done + step) / total)
 
     for epoch, done in enumerate(range(0, total, per_epoch), start=1):
         yield epoch, batches(epoch, done)

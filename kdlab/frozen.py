@@ -88,10 +88,10 @@ class Frozen:
             )
         if self.table is None or not self._stored(batch):
             return tap(self.net.to(batch.x.device), batch.x, names)
-        found = {name: self.kept[name][batch.index] for name in names if name in self.kept}
+        found = {n: self.kept[n].index_select(0, batch.index) for n in names if n in self.kept}
         if missing := [name for name in names if name not in found]:
             found |= tap(self.net.to(batch.x.device), batch.x, missing)[1]
-        return self.table[batch.index], {name: found[name] for name in names}
+        return self.table.index_select(0, batch.index), {name: found[name] for name in names}
 
     def _stored(self, batch: Batch) -> bool:
         """Tell whether `batch` is answered from tables, and bring these to its device."""
@@ -194,9 +194,10 @@ def knows(probes: Tensor, batch: Batch) -> bool:
 
     Augmented images look otherwise: of these it can only tell that their index has an answer.
     """
-    if ((batch.index < 0) | (batch.index >= len(probes))).any():
+    rows = batch.index.clamp(0, len(probes) - 1)
+    if not torch.equal(rows, batch.index):
         return False
-    found = probes[batch.index]
+    found = probes.index_select(0, rows)
     return torch.equal(found, probe(batch.x)) if batch.stored else not found.isnan().any()
 
 

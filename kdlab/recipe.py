@@ -14,27 +14,30 @@ from kdlab.data import shifted
 SCHEDULES = ("one-cycle", "steps", "constant")
 
 
-class _Uncompiled:
-    """An optimiser of PyTorch as it is written, without the wrappers for its compiler.
+class _Bare:
+    """An optimiser of PyTorch as it is written, without the wrappers of its compiler and profiler.
 
-    The first call of a wrapper imports the compiler, which takes time and memory in every process,
-    for nothing, because no step is compiled here.
+    The first call of a compiler's wrapper imports the compiler, which takes time and memory in
+    every process, for nothing, because no step is compiled here. The profiler's takes time in every
+    step, for hooks that nobody sets.
     """
 
     add_param_group = inspect.unwrap(optim.Optimizer.add_param_group)
     zero_grad = inspect.unwrap(optim.Optimizer.zero_grad)
 
 
-class SGD(_Uncompiled, optim.SGD):
+class SGD(_Bare, optim.SGD):
     """`torch.optim.SGD`."""
 
     step = torch.no_grad()(inspect.unwrap(optim.SGD.step))
+    step.hooked = True  # so that the base class does not wrap it
 
 
-class Adam(_Uncompiled, optim.Adam):
+class Adam(_Bare, optim.Adam):
     """`torch.optim.Adam`."""
 
     step = torch.no_grad()(inspect.unwrap(optim.Adam.step))
+    step.hooked = True
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,7 @@ class Recipe:
             if not 0 <= getattr(self, name) < (1 if name == "momentum" else math.inf):
                 raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more, momentum < 1.")
         if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}."
-            )
+            raise ValueError(f"schedule is {self.schedule!r}; choose {' or '.join(SCHEDULES)}.")
         if self.optimiser not in ("sgd", "adam"):
             raise ValueError(f"optimiser is {self.optimiser!r}; choose sgd or adam.")
 
@@ -117,6 +118,16 @@ class Recipe:
             nesterov=self.momentum > 0,
             foreach=True,  # the same numbers with fewer calls from Python
         )
+
+    def rates(self, steps: int) -> list[float]:
+        """Return the learning rate of each of `steps` updates."""
+        optimiser, rates = self.optimiser_of([torch.zeros(())]), list[float]()
+        schedule = self.schedule_of(optimiser, steps)
+        for _ in range(steps):
+            rates.append(float(schedule.get_last_lr()[0]))
+            optimiser.step()  # without a gradient: torch wants it before the schedule moves
+            schedule.step()
+        return rates
 
     def schedule_of(self, optimiser: optim.Optimizer, steps: int) -> optim.lr_scheduler.LRScheduler:
         """Return the learning rate schedule, to be moved once after each of `steps` updates."""

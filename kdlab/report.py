@@ -34,13 +34,8 @@ def report(claims: Sequence[Claim], runs: pd.DataFrame, notebook: str) -> pd.Dat
     if not ids or len(set(ids)) < len(ids):
         raise ValueError(f"report got the claims {ids}; give at least one, each with its own id.")
     judged = judge(claims, runs, notebook)
-    rows: list[dict[str, Any]] = [
-        {
-            str(k): None if isinstance(v, float) and not math.isfinite(v) else v
-            for k, v in row.items()
-        }
-        for row in judged.to_dict(orient="records")  # JSON knows null, not NaN
-    ]
+    known = judged.replace([math.inf, -math.inf], math.nan).astype(object)
+    rows = known.where(known.notna(), None).to_dict(orient="records")  # JSON knows null, not NaN
     cells = [(row["claim"], row["paper"], found(row), row["verdict"]) for row in rows]
     plain = "\n".join(f"{verdict}: {claim} Here {here}." for claim, _, here, verdict in cells)
     content = {"text/html": as_html(cells, notebook), "text/plain": plain, MIME: rows}

@@ -23,9 +23,7 @@ def write_row(path: Path, row: Mapping[str, Any]) -> None:
     if not isinstance(row, Mapping):
         raise TypeError(f"an arm returned {type(row).__name__}; return a dict of what it measured.")
     plain = {k: v.detach().cpu().numpy() if isinstance(v, Tensor) else v for k, v in row.items()}
-    arrays: dict[str, Any] = {
-        k: v for k, v in plain.items() if isinstance(v, np.ndarray) and v.ndim
-    }
+    arrays = {k: v for k, v in plain.items() if isinstance(v, np.ndarray) and v.ndim}
     if mixed := [k for k, v in arrays.items() if v.dtype.hasobject]:
         raise TypeError(f"an arm returned arrays of Python objects, {mixed}; return numbers.")
     scalars = {
@@ -35,7 +33,7 @@ def write_row(path: Path, row: Mapping[str, Any]) -> None:
     }
     arrays[SCALARS] = np.array(json.dumps(scalars))
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     write_atomic(path, buffer.getvalue())
 
 
@@ -49,7 +47,7 @@ def read_row(path: Path) -> dict[str, Any] | None:
             return scalars | {name: file[name] for name in file.files if name != SCALARS}
     except Exception as error:  # whatever a damaged archive makes numpy raise
         warnings.warn(
-            f"the stored run {path.name} is damaged ({error}); it is run again.", stacklevel=3
+            f"the stored run {path.name} is damaged ({error}); it runs again.", stacklevel=3
         )
         return None
 

@@ -31,6 +31,7 @@ from kdlab.fit import run
 from kdlab.methods.kd import CE
 from kdlab.models import build
 from kdlab.recipe import Recipe
+from kdlab.workers import prepare
 
 PACKAGE = Path(kdlab.__file__).parent
 Arm = Callable[[int], dict[str, Any]]
@@ -176,7 +177,7 @@ def test_a_damaged_row_is_run_again_with_a_warning(log: str, damage: str) -> Non
     else:
         flipped = content[:place] + b"A" + content[place + 1 :]
         path.write_bytes({"cut": content[:place], "empty": b"", "flip": flipped}[damage])
-    with pytest.warns(UserWarning, match="is damaged .* run again"):
+    with pytest.warns(UserWarning, match="is damaged .* runs again"):
         again = compare({"a": arm}, 2, n_jobs=1)
     pd.testing.assert_frame_equal(again, expected)
     assert len(trained(log)) == 1
@@ -575,7 +576,7 @@ def test_workers_started_early_have_imported_what_a_run_needs() -> None:
     early = {child.pid for child in psutil.Process().children()}
     needed = ("torch", "kdlab.compare", "kdlab.measure")
     ask = joblib.delayed(lambda: (os.getpid(), all(name in sys.modules for name in needed)))
-    for pid, ready in joblib.Parallel(2)(ask() for _ in range(4)):
+    for pid, ready in joblib.Parallel(2, initializer=prepare)(ask() for _ in range(4)):
         assert pid in early and ready
 
 

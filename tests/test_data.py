@@ -641,7 +641,7 @@ def test_other_wrong_names_and_options(tmp_path: Path, data: Data) -> None:
         (lambda: data.without_classes(*range(10)), "leaves no training image"),
         (lambda: data.with_views(2, 1).take(5), "put it first"),
         (lambda: data.with_views(2, 1).with_views(2, 1), "put it first"),
-        (lambda: data.with_unlabelled(repeat=3).take(20), "after with_views or with_unlabelled"),
+        (lambda: data.with_unlabelled(repeat=3).take(20), "follows with_views or with_unlabelled"),
     ):
         with pytest.raises(ValueError) as error:
             call()

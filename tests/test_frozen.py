@@ -316,7 +316,7 @@ def test_a_wrong_teacher_is_caught(data: Data, net: nn.Module, monkeypatch: pyte
 
     for old, new, check in [
         ("not batch.stored and not isinstance(self.net, Unanswerable)", "not batch.stored", views),
-        ("self.kept[name][batch.index]", "self.kept[name][: len(batch.index)]", right_image),
+        ("[n].index_select(0, batch.index)", "[n][: len(batch.index)]", right_image),
         ("if not knows(self.probes, batch)", "if False", refused),
         ("room -= size", "pass", limited),
     ]:

@@ -18,7 +18,14 @@ from tests.mutants import assert_caught
 
 
 def rates(recipe: Recipe, steps: int) -> list[float]:
-    """Return the learning rate of each of `steps` updates."""
+    """Return the learning rate of each of `steps` updates, without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return recipe.rates(steps)
+
+
+def by_hand(recipe: Recipe, steps: int) -> list[float]:
+    """Return the same, read from an optimiser of which the schedule is moved in training."""
     weight = nn.Parameter(torch.zeros(()))
     optimiser = recipe.optimiser_of([weight])
     schedule = recipe.schedule_of(optimiser, steps)
@@ -38,6 +45,13 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 # --- schedules ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "steps", "constant"])
+@pytest.mark.parametrize("steps", [1, 2, 50])
+def test_the_rates_are_those_of_pytorch_s_schedule(schedule: str, steps: int):
+    recipe = Recipe(schedule=schedule)
+    assert rates(recipe, steps) == by_hand(recipe, steps)
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
@@ -157,7 +171,7 @@ def test_steps_and_epochs(recipe: Recipe, n: int, per_epoch: int, steps: int, to
         ({"epochs": None}, "epochs is None; give a whole number, 1 or more."),
         ({"momentum": -0.1}, "momentum is -0.1; give 0 or more, momentum < 1."),
         ({"weight_decay": math.nan}, "weight_decay is nan; give 0 or more, momentum < 1."),
-        ({"schedule": "cosine"}, "schedule is 'cosine'; choose one of one-cycle, steps, constant."),
+        ({"schedule": "cosine"}, "schedule is 'cosine'; choose one-cycle or steps or constant."),
         ({"optimiser": "lion"}, "optimiser is 'lion'; choose sgd or adam."),
     ],
     ids=str,

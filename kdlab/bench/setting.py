@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from kdlab.data import Batch, Data
+from kdlab.data import Batch, Data, Split
 from kdlab.models import build
 from kdlab.recipe import Recipe
 from kdlab.teachers import Frozen
@@ -19,12 +18,12 @@ T, ALPHA = 4.0, 0.9
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """The training images as torchvision keeps them: bytes that become a picture when asked for."""
+    """Images as torchvision keeps them: bytes that become a picture when asked for."""
 
-    def __init__(self, data: Data) -> None:
-        pixels = (data.images(data.train.x) * 255).round().byte()
+    def __init__(self, data: Data, part: Split) -> None:
+        pixels = (data.images(part.x) * 255).round().byte()
         self.pixels = pixels.permute(0, 2, 3, 1).numpy()  # (N, H, W, C)
-        self.labels = data.train.y.tolist()
+        self.labels = part.y.tolist()
         steps = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
         self.transform = transforms.Compose(steps)
 
@@ -44,7 +43,8 @@ class Setting:
     teacher: Frozen  # with its answers for the stored images, as its file holds them
     recipe: Recipe
     student: str
-    pictures: Pictures
+    pictures: Pictures  # to learn from
+    test_pictures: Pictures
     log_p: Tensor  # (N, C) log p_T of the teacher, by row
     rates: list[float]  # learning rate of every update
 
@@ -66,10 +66,6 @@ def prepare(data: Data, teacher: Frozen, recipe: Recipe, student: str = "cnn4") 
     if n % recipe.batch:
         raise ValueError(f"the bench got {n} images; give a multiple of the batch, {recipe.batch}.")
     log_p = F.log_softmax(teacher(Batch(*data.train, stored=True, progress=0.0)) / T, dim=1)
-    optimiser = recipe.optimiser_of([torch.zeros(1, requires_grad=True)])
-    schedule, rates = recipe.schedule_of(optimiser, recipe.total_steps(n)), []
-    for _ in range(recipe.total_steps(n)):
-        rates.append(float(schedule.get_last_lr()[0]))
-        optimiser.step()
-        schedule.step()
-    return Setting(data, teacher, recipe, student, Pictures(data), log_p, rates)
+    rates = recipe.rates(recipe.total_steps(n))
+    pictures = Pictures(data, data.train), Pictures(data, data.test)
+    return Setting(data, teacher, recipe, student, *pictures, log_p, rates)

@@ -34,19 +34,20 @@ def summary(runs: pd.DataFrame, new: float, warm: float, images: int) -> pd.Data
     """Summarise the runs by way.
 
     Args:
-        runs: a row a run with way, seed, seconds, accuracy (%).
+        runs: a row a run with way, seed, seconds, test_seconds, accuracy (%).
         new: seconds of kdlab's comparison over the same seeds, its new workers included.
         warm: the same where the workers run already.
         images: images that one run sees, all epochs together.
 
     Returns:
         By way: seconds (median), images_per_second, accuracy (mean, %), and the seconds for all
-        seeds: "new" and "warm" of kdlab, in both columns one run after another of the others.
+        seeds, tests included: "new" and "warm" of kdlab, in both columns one run after another of
+        the others.
     """
     groups = runs.groupby("way", sort=False)
     table = pd.DataFrame({"seconds": groups.seconds.median(), "accuracy": groups.accuracy.mean()})
     table["images_per_second"] = images / table.seconds
-    table["new"] = table["warm"] = groups.seconds.sum()
+    table["new"] = table["warm"] = groups.seconds.sum() + groups.test_seconds.sum()
     table.loc[KDLAB, ["new", "warm"]] = new, warm
     return table
 

@@ -15,10 +15,12 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from kdlab.bench.setting import ALPHA, Setting, T
 from kdlab.fit import fit
+from kdlab.measure import evaluate
 from kdlab.methods.kd import KD
 from kdlab.seeds import generator
 
 WORKERS = 2  # of the data loaders
+TEST_BATCH = 100  # images; kdlab's own, see `kdlab.measure.logits_of`
 
 
 class Outcome(NamedTuple):
@@ -126,19 +128,34 @@ def with_bare_step(s: Setting, seed: int) -> Outcome:
     return Outcome(student, losses)
 
 
+def tested_in_memory(s: Setting, student: nn.Module) -> float:
+    """Return the test accuracy (%) as kdlab measures it."""
+    return float(evaluate(student, s.data.test, "cpu")["accuracy"])
+
+
+@torch.no_grad()
+def tested_by_loader(s: Setting, student: nn.Module) -> float:
+    """Return the test accuracy (%) as tutorials measure it: pictures through a loader."""
+    student.eval()
+    loader = DataLoader(s.test_pictures, TEST_BATCH, num_workers=WORKERS)
+    correct = sum((student(x).argmax(dim=1) == y).sum().item() for x, y in loader)
+    return 100 * correct / len(s.test_pictures)
+
+
 class Way(NamedTuple):
-    """A way to distil, and whether it may compute on all cores or on one thread only."""
+    """How to distil and how to test, and whether on all cores or on one thread only."""
 
     distil: Callable[[Setting, int], Outcome]
+    test: Callable[[Setting, nn.Module], float]
     all_cores: bool
 
 
 KDLAB, PLAIN, BOX, BARE = "kdlab", "plain PyTorch loop", "torchdistill", "bare step"
 WAYS = {
-    KDLAB: Way(with_kdlab, all_cores=False),
-    PLAIN: Way(with_plain_loop, all_cores=True),
-    BOX: Way(with_torchdistill, all_cores=True),
-    BARE: Way(with_bare_step, all_cores=False),
+    KDLAB: Way(with_kdlab, tested_in_memory, all_cores=False),
+    PLAIN: Way(with_plain_loop, tested_by_loader, all_cores=True),
+    BOX: Way(with_torchdistill, tested_by_loader, all_cores=True),
+    BARE: Way(with_bare_step, tested_in_memory, all_cores=False),
 }
 
 

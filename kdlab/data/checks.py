@@ -93,9 +93,7 @@ def check_classes(
     tested = y[:0] if test_y is None else test_y
     top = int(max(y.max(), tested.max(initial=0)))
     if names is not None and len(set(names)) != len(names):
-        raise ValueError(
-            f"'classes' names a class twice ({list(names)}): give every class one name."
-        )
+        raise ValueError(f"'classes' names a class twice ({list(names)}): name each class once.")
     if names is not None and top >= len(names):
         raise ValueError(
             f"The label {top} is out of range, expected 0..{len(names) - 1} because 'classes' has "

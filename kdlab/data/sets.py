@@ -177,9 +177,7 @@ class Data:
 
     def _before_views(self, op: str) -> None:
         if len(self.train.index.unique()) < len(self.train.index) or self.views > 1:
-            raise ValueError(
-                f"{op} came after with_views or with_unlabelled(repeat): put it first."
-            )
+            raise ValueError(f"{op} follows with_views or with_unlabelled(repeat): put it first.")
 
     def _derive(self, op: str, train: Split, unlabelled: Split, views: int | None = None) -> "Data":
         """Return a copy with new training rows and the key of parent, operation and result."""
