@@ -9,9 +9,11 @@ bare step compute on one thread. The loops with a loader have two loader process
 one thread or on all cores, whichever a short trial finds quicker for them.
 
 The comparison over seeds takes kdlab's whole `compare`, with nothing stored, and sets it against
-the other ways' runs of the same seeds one after another. It is timed twice in every round: with
-new worker processes, so that their start and their imports are on kdlab's time alone, and with
-workers that run already, as in a notebook, whose first cell starts them.
+the other ways' runs of the same seeds one after another, tests included on both sides: kdlab's on
+tensors in memory, on validation images too; theirs through a loader, on test images only. It is
+timed twice in every round: with new worker processes, so that their start and their imports are on
+kdlab's time alone, and with workers that run already, as in a notebook, whose first cell starts
+them.
 """
 
 import argparse
@@ -88,9 +90,8 @@ def _caption(args: argparse.Namespace, cores: dict[str, int], answers: float) ->
         f"In brackets: times kdlab's. Medians of {args.rounds} interleaved runs: cnn32 teaches "
         f"cnn4, {args.images:,} images, {args.epochs} epochs, batch 50; {joblib.cpu_count()} "
         f"cores, torch {torch.__version__}, Python {platform.python_version()}. Threads beside the "
-        f"loader's processes: {threads}. "
-        f"{args.rounds} seeds: kdlab compares them in two workers, which run already, or are new, "
-        "with their start and imports on the clock; the others make one run after another. kdlab "
-        "looks up the answers that the teacher's file holds; computing them, once for all runs, "
-        f"took {answers:.1f} s."
+        f"loader's processes: {threads}. {args.rounds} seeds, trained and tested: kdlab "
+        "compares them in two workers, which run already, or are new, with their start and imports "
+        "on the clock; the others make one run after another. kdlab looks up the answers that the "
+        f"teacher's file holds; computing them, once for all runs, took {answers:.1f} s."
     )
