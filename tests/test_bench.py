@@ -118,6 +118,19 @@ def test_a_rival_computes_on_what_is_quicker_for_it(monkeypatch, setting, one, t
     assert timing.quickest_threads(KDLAB, setting) == 1
 
 
+def test_a_slow_moment_does_not_choose_the_threads(monkeypatch, setting):
+    monkeypatch.setattr(timing.joblib, "cpu_count", lambda: 2)
+
+    def single(name, _, seed, cores):
+        tries.append(cores)
+        return {"seconds": 9.0 if seed == 0 and cores == 1 else float(cores)}
+
+    monkeypatch.setattr(timing, "single", single)
+    tries: list[int] = []
+    assert timing.quickest_threads(PLAIN, setting) == 1
+    assert tries == [1, 2] * timing.TRIES
+
+
 def test_single_restores_the_threads(setting):
     before = torch.get_num_threads()
     row = timing.single(BARE, setting, seed=2, cores=before + 1)

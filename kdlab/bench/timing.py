@@ -20,6 +20,8 @@ from kdlab.measure import logits_of
 from kdlab.methods.kd import KD
 from kdlab.models import build
 
+TRIES = 4  # short runs by which the number of threads is chosen
+
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
@@ -49,14 +51,15 @@ def quickest_threads(name: str, s: Setting) -> int:
     """Return 1 where the way runs on one thread, else what is quicker here: 1 or all cores.
 
     Two threads beside two loader processes can be slower than one, and much slower where another
-    program computes too. No way shall win because another one had the wrong number. Each number is
-    tried twice, which warms up as well.
+    program computes too. No way shall win because another one had the wrong number. The numbers are
+    tried in turn, `TRIES` times, and the best time of each counts; that warms up as well.
     """
-    choices = {1, joblib.cpu_count()} if WAYS[name].all_cores else {1}
-    times = {n: min(single(name, s, i, n)["seconds"] for i in (0, 1)) for n in sorted(choices)}
-    tried = ", ".join(f"{time:.2f} s on {n}" for n, time in times.items())
-    print(f"warm-up  {name:20} {tried}", flush=True)
-    return min(times, key=times.__getitem__)
+    choices = sorted({1, joblib.cpu_count()} if WAYS[name].all_cores else {1})
+    tried = [{n: single(name, s, i, n)["seconds"] for n in choices} for i in range(TRIES)]
+    best = {n: min(times[n] for times in tried) for n in choices}
+    told = ", ".join(f"{time:.2f} s on {n}" for n, time in best.items())
+    print(f"warm-up  {name:20} {told}", flush=True)
+    return min(best, key=best.__getitem__)
 
 
 def interleaved(
