@@ -108,6 +108,7 @@ def start_workers(n_jobs: int | None = None) -> None:
     process, on a GPU or on a single core, nothing is started.
     """
     if (n := processes(n_jobs)) > 1:
+        # The same initializer as below: workers that were started by another are not used again.
         parallel = joblib.Parallel(n, batch_size=1, initializer=prepare)
         STARTING.append(threading.Thread(target=parallel, args=[[joblib.delayed(prepare)()] * n]))
         STARTING[-1].start()

@@ -65,7 +65,7 @@ def fit(
         method.train()
         logs: dict[str, list[torch.Tensor]] = {}
         for batch in epoch_batches:
-            optimiser.param_groups[0]["lr"] = next(rates)
+            optimiser.param_groups[0]["lr"] = lr = next(rates)
             for terms in updates(batch):
                 optimiser.zero_grad(set_to_none=True)  # what gets no gradient stays as it is
                 total(terms).backward()
@@ -74,9 +74,8 @@ def fit(
                     logs.setdefault(name, []).append(term.detach())
         curves = {name: torch.stack(values) for name, values in logs.items()}
         check_finite(epoch, curves)
-        row: dict[str, Any] = {"epoch": epoch, "lr": optimiser.param_groups[0]["lr"]}
-        row |= {name: curve.mean().item() for name, curve in curves.items()}
-        rows.append(row | {"seconds": time.perf_counter() - start})
+        means = {name: curve.mean().item() for name, curve in curves.items()}
+        rows.append({"epoch": epoch, "lr": lr} | means | {"seconds": time.perf_counter() - start})
         for call in on_epoch:
             call(epoch, method.eval())
     method.eval()

@@ -194,7 +194,7 @@ def knows(probes: Tensor, batch: Batch) -> bool:
 
     Augmented images look otherwise: of these it can only tell that their index has an answer.
     """
-    rows = batch.index.clamp(0, len(probes) - 1)
+    rows = batch.index.clamp(0, len(probes) - 1)  # moves an index that lies outside
     if not torch.equal(rows, batch.index):
         return False
     found = probes.index_select(0, rows)

@@ -14,30 +14,27 @@ from kdlab.data import shifted
 SCHEDULES = ("one-cycle", "steps", "constant")
 
 
-class _Bare:
-    """An optimiser of PyTorch as it is written, without the wrappers of its compiler and profiler.
+class _Uncompiled:
+    """An optimiser of PyTorch as it is written, without the wrappers for its compiler.
 
-    The first call of a compiler's wrapper imports the compiler, which takes time and memory in
-    every process, for nothing, because no step is compiled here. The profiler's takes time in every
-    step, for hooks that nobody sets.
+    The first call of a wrapper imports the compiler, which takes time and memory in every process,
+    for nothing, because no step is compiled here.
     """
 
     add_param_group = inspect.unwrap(optim.Optimizer.add_param_group)
     zero_grad = inspect.unwrap(optim.Optimizer.zero_grad)
 
 
-class SGD(_Bare, optim.SGD):
+class SGD(_Uncompiled, optim.SGD):
     """`torch.optim.SGD`."""
 
     step = torch.no_grad()(inspect.unwrap(optim.SGD.step))
-    step.hooked = True  # so that the base class does not wrap it
 
 
-class Adam(_Bare, optim.Adam):
+class Adam(_Uncompiled, optim.Adam):
     """`torch.optim.Adam`."""
 
     step = torch.no_grad()(inspect.unwrap(optim.Adam.step))
-    step.hooked = True
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,9 @@ class Recipe:
             if not 0 <= getattr(self, name) < (1 if name == "momentum" else math.inf):
                 raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more, momentum < 1.")
         if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule is {self.schedule!r}; choose {' or '.join(SCHEDULES)}.")
+            raise ValueError(
+                f"schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}."
+            )
         if self.optimiser not in ("sgd", "adam"):
             raise ValueError(f"optimiser is {self.optimiser!r}; choose sgd or adam.")
 

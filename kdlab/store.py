@@ -47,7 +47,7 @@ def read_row(path: Path) -> dict[str, Any] | None:
             return scalars | {name: file[name] for name in file.files if name != SCALARS}
     except Exception as error:  # whatever a damaged archive makes numpy raise
         warnings.warn(
-            f"the stored run {path.name} is damaged ({error}); it runs again.", stacklevel=3
+            f"the stored run {path.name} is damaged ({error}); it is run again.", stacklevel=3
         )
         return None
 

@@ -177,7 +177,7 @@ def test_a_damaged_row_is_run_again_with_a_warning(log: str, damage: str) -> Non
     else:
         flipped = content[:place] + b"A" + content[place + 1 :]
         path.write_bytes({"cut": content[:place], "empty": b"", "flip": flipped}[damage])
-    with pytest.warns(UserWarning, match="is damaged .* runs again"):
+    with pytest.warns(UserWarning, match="is damaged .* run again"):
         again = compare({"a": arm}, 2, n_jobs=1)
     pd.testing.assert_frame_equal(again, expected)
     assert len(trained(log)) == 1

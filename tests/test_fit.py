@@ -321,6 +321,7 @@ def test_the_history_has_a_row_an_epoch(data: Data, device: str):
     assert history["seconds"].is_monotonic_increasing
     assert history["seconds"].iloc[0] > 0
     assert history["lr"].iloc[-1] < 0.01 < history["lr"].iloc[0]
+    assert history["lr"].tolist() == SHORT.rates(9)[2::3]
     assert next(method.parameters()).device.type == device
 
 

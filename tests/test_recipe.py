@@ -171,7 +171,7 @@ def test_steps_and_epochs(recipe: Recipe, n: int, per_epoch: int, steps: int, to
         ({"epochs": None}, "epochs is None; give a whole number, 1 or more."),
         ({"momentum": -0.1}, "momentum is -0.1; give 0 or more, momentum < 1."),
         ({"weight_decay": math.nan}, "weight_decay is nan; give 0 or more, momentum < 1."),
-        ({"schedule": "cosine"}, "schedule is 'cosine'; choose one-cycle or steps or constant."),
+        ({"schedule": "cosine"}, "schedule is 'cosine'; choose one of one-cycle, steps, constant."),
         ({"optimiser": "lion"}, "optimiser is 'lion'; choose sgd or adam."),
     ],
     ids=str,

@@ -36,15 +36,14 @@ def threads(number: int) -> Iterator[None]:
 
 def single(name: str, s: Setting, seed: int, cores: int) -> dict[str, str | int | float]:
     """Distil and test once, torch on `cores` threads; return both times (s), the accuracy (%)."""
-    way = WAYS[name]
-    row: dict[str, str | int | float] = {"way": name, "seed": seed, "threads": cores}
     with threads(cores):
         start = time.perf_counter()
-        student = way.distil(s, seed).student
+        student = WAYS[name].distil(s, seed).student
         trained = time.perf_counter()
-        accuracy = way.test(s, student)
-        row |= {"seconds": trained - start, "test_seconds": time.perf_counter() - trained}
-    return row | {"accuracy": accuracy}
+        accuracy = WAYS[name].test(s, student)
+        tested = time.perf_counter()
+    times = {"seconds": trained - start, "test_seconds": tested - trained}
+    return {"way": name, "seed": seed, "threads": cores, **times, "accuracy": accuracy}
 
 
 def quickest_threads(name: str, s: Setting) -> int:
