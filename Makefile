@@ -46,7 +46,7 @@ notebooks: $(VENV)/.test
 	$(RUN) kdlab claims --write
 
 bench: $(VENV)/.bench
-	$(RUN) kdlab bench $(ARGS)
+	$(RUN) bench $(ARGS)
 
 lint: $(VENV)/.test
 	$(RUN) ruff check .

@@ -2,7 +2,7 @@
 
 import sys
 
-from kdlab.cli import main
+from kdlab.tools.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from kdlab.data import Data, load
-from kdlab.recipe import Recipe
-from kdlab.teachers import TEACHER
+from kdlab.train.recipe import Recipe
+from kdlab.train.teachers import TEACHER
 
 STUDENT = Recipe()
 WHOLE = replace(TEACHER, epochs=8)

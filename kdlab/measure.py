@@ -16,6 +16,23 @@ from kdlab.models import tap
 HOTTEST = 1e6  # temperature at which a distribution counts as even
 
 
+def in_float32(z: Tensor) -> Tensor:
+    """Return `z` in float32 where it has half precision: a softmax needs the digits."""
+    return z.float() if z.element_size() < 4 else z
+
+
+def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Return KL(p || q) of each row (B,), in nats, from log-probabilities (B, C); 0 log 0 = 0."""
+    p = log_p.exp()
+    gaps = torch.where(p > 0, log_p - log_q, 0)  # inf - inf is no number
+    return (p * gaps).sum(dim=1)
+
+
+def entropies(log_p: Tensor) -> Tensor:
+    """Return the entropy of each row (B,), in nats, from log-probabilities (B, C)."""
+    return torch.special.entr(log_p.exp()).sum(dim=1)
+
+
 class Fidelity(NamedTuple):
     """How closely a student follows its teacher: `agreement` in % of images, `kl` in nats."""
 
@@ -134,14 +151,18 @@ def fidelity(z_s: Tensor, z_t: Tensor) -> Fidelity:
         )
     same = (z_s.argmax(dim=1) == z_t.argmax(dim=1)).double().mean()
     log_q, log_p = (F.log_softmax(z.double(), dim=1) for z in (z_s, z_t))
-    kl = F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
-    return Fidelity(100 * same.item(), kl.item())
+    return Fidelity(100 * same.item(), divergence(log_p, log_q).mean().item())
 
 
 def softness(z: Tensor, T: float = 1.0) -> float:
-    """Return the mean entropy, in nats, of the distributions softmax(z / T); `z` is (N, C)."""
-    log_p = F.log_softmax(z.double() / T, dim=1)
-    return -(log_p.exp() * log_p).sum(dim=1).mean().item()
+    """Return the mean entropy, in nats, of the distributions softmax(z / T); `z` is (N, C).
+
+    Raises:
+        ValueError: T is not a finite number above 0.
+    """
+    if not 0 < T < math.inf:
+        raise ValueError(f"T is {T}; a temperature is a finite number above 0.")
+    return entropies(F.log_softmax(z.double() / T, dim=1)).mean().item()
 
 
 def temperature_for(z: Tensor, entropy: float) -> float:
@@ -174,9 +195,16 @@ def cka(f: Tensor, g: Tensor) -> float:
 
     1: the same up to rotation and scale. Kornblith, Norouzi, Lee, Hinton 2019, arXiv:1905.00414,
     section 3, equation (3) with the linear kernel.
+
+    Raises:
+        ValueError: not the same number of images, or features that are equal for all of them.
     """
+    if len(f) != len(g):
+        raise ValueError(f"features of {len(f)} and of {len(g)} images; give the same images.")
     f, g = (part.flatten(1).double() for part in (f, g))
     f, g = f - f.mean(dim=0), g - g.mean(dim=0)
+    if not (f.any() and g.any()):
+        raise ValueError("features that are equal for all images resemble nothing; take others.")
     return ((f.T @ g).square().sum() / ((f.T @ f).norm() * (g.T @ g).norm())).item()
 
 
@@ -197,7 +225,7 @@ def scores(z: Tensor, y: Tensor) -> dict[str, Any]:
         "accuracy": 100 * correct.double().mean().item(),
         "nll": F.nll_loss(log_q, y).item(),
         "ece": calibration_error(confidence, correct),
-        "entropy": -(q * log_q).sum(dim=1).mean().item(),
+        "entropy": entropies(log_q).mean().item(),
         "correct": correct.numpy(),
     }
 

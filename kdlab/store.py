@@ -1,21 +1,68 @@
-"""How results lie on disk: one file a run, one file a network, each whole, nothing pickled."""
+"""What lies on disk between runs: one folder, one writer, one digest, nothing pickled.
 
+Rows of results are .npz files, tensors .safetensors files. Each appears whole or not at all, and
+carries a digest of its content, so that damage shows.
+"""
+
+import hashlib
 import io
 import json
+import os
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 from torch import Tensor
 
-from kdlab.cache import write_atomic
-from kdlab.fingerprint import fingerprint
-
+FORMAT = 1  # part of every digest: raise it when the layout of the stored files changes
 SCALARS = ".scalars"  # the array that holds what is no array, as JSON
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def in_clone() -> bool:
+    """Tell whether this package is used in a clone of its repository."""
+    return (ROOT / "pyproject.toml").exists()
+
+
+def cache_dir() -> Path:
+    """Return the folder of stored arrays, teachers and runs. It need not exist yet.
+
+    ``KDLAB_CACHE`` wins. Otherwise a clone keeps it in ``data/cache``, an installed package in
+    ``~/.cache/kdlab``. Everything in it can be deleted: it is made again.
+    """
+    if chosen := os.environ.get("KDLAB_CACHE"):
+        return Path(chosen).expanduser()
+    return ROOT / "data" / "cache" if in_clone() else Path.home() / ".cache" / "kdlab"
+
+
+def digest(*parts: object) -> str:
+    """Return 32 hex digits that name the content: arrays by their bytes, the rest by repr."""
+    content = hashlib.sha256(f"format {FORMAT}".encode())
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            content.update(f"|{part.dtype}{part.shape}|".encode())
+            content.update(np.ascontiguousarray(part).data)
+        else:
+            content.update(f"|{part!r}|".encode())
+    return content.hexdigest()[:32]
+
+
+def write_atomic(path: Path, content: bytes) -> Path:
+    """Write `content` to `path` so that a reader, or a kill, never meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)  # a temporary file is for its owner alone, a result is for all
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
 
 
 def write_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -52,24 +99,48 @@ def read_row(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def save_weights(path: Path, state: dict[str, Tensor]) -> None:
-    """Write `state` to `path` as one safetensors file that carries its own checksum."""
-    write_atomic(path, safetensors.torch.save(state, metadata={"sum": fingerprint(state)}))
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> None:
+    """Write `tensors` and `facts` (for JSON) to the safetensors file `path`, or nothing."""
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.asarray(t.numpy(), order="C") for name, t in tensors.items()}
+    metadata = {"facts": json.dumps(facts), "sum": digest(*sum(sorted(arrays.items()), ()))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # not write_atomic: the bytes of CIFAR would be in memory once more
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        save_file(arrays, Path(folder) / path.name, metadata=metadata)
+        os.replace(Path(folder) / path.name, path)
 
 
-def load_weights(path: Path) -> dict[str, Tensor] | None:
-    """Return the weights in `path`; None where no file is, or, with a warning, a damaged one."""
+def map_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors, memory-mapped, and the facts that `write_tensors` put into `path`."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["facts"])
+        return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+
+
+def read_tensors(path: Path, what: str) -> dict[str, Tensor] | None:
+    """Return the tensors in `path`; None where no file is, or, with a warning, a damaged one.
+
+    `what` names it in the warning, e.g. "teacher".
+    """
+    from safetensors import SafetensorError, safe_open
+
     if not path.exists():
         return None
     try:
-        state = safetensors.torch.load_file(path)
-        with safetensors.safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             told = (file.metadata() or {}).get("sum")
-        if told == fingerprint(state):
-            return state
+            found = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
+        arrays = [(name, tensor.numpy()) for name, tensor in found.items()]
+        if told == digest(*sum(arrays, ())):
+            return found
         reason = "its checksum does not match"
-    except (safetensors.SafetensorError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         reason = str(error)
-    sentence = f"the stored teacher {path.name} is damaged ({reason}); it is trained again."
-    warnings.warn(sentence, stacklevel=2)
+    warnings.warn(
+        f"the stored {what} {path.name} is damaged ({reason}); it is made again.", stacklevel=2
+    )
     return None

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from kdlab.budget import BUDGETS, plan
-from kdlab.claims import FEWEST
 from kdlab.models import build, size
+from kdlab.show.claims import FEWEST
 
 
 @pytest.mark.parametrize("name", BUDGETS)

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-
-from kdlab import notebooks, readme
 from kdlab.methods import METHODS
-from tests import small_notebook
+
+from kdlab.tools import notebooks, readme
+from tests.notebooks import small_notebook
 
 ROOT = Path(__file__).parent.parent
 NO_PAPER = {"12_playground"}  # a notebook that is about all papers
@@ -110,7 +110,7 @@ def test_a_lost_line_in_the_table_is_missed(house):
         ("kdlab/methods/small.py", "    L = CE + alpha KL", "A loss.", "no equation"),
         ("tests/methods/test_small.py", "methods.small", "methods.other", "tests nothing"),
         ("tests/methods/test_small.py", "def test_loss", "def loss", "tests nothing"),
-        ("notebooks/00_small.ipynb", "kdlab.claims+json", "other+json", "carries no claims"),
+        ("notebooks/00_small.ipynb", "kdlab.show.claims+json", "other+json", "carries no claims"),
     ],
 )
 def test_an_empty_step_is_missed(house, path, old, new, said):

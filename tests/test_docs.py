@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
-from kdlab import notebooks, readme
 from kdlab.models import build
-from tests.notebook_rules import FENCE
+from kdlab.tools import notebooks, readme
+from tests.notebooks.rules import FENCE
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = (".", "notebooks", "data", "docs", "docs/verdicts", ".github")

@@ -22,8 +22,8 @@ from kdlab.measure import (
     softness,
     temperature_for,
 )
-from kdlab.methods.kd import CE
 from kdlab.models import build, tap
+from kdlab.train.method import CE
 from tests import oracles
 from tests.mutants import assert_caught
 

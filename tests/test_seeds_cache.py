@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from kdlab.cache import cache_dir, write_atomic
 
 from kdlab import cache
-from kdlab.cache import cache_dir, write_atomic
 from kdlab.seeds import generator, stream
 
 # --- streams ------------------------------------------------------------------------------------
@@ -129,7 +129,8 @@ def test_import_touches_neither_cache_nor_network(tmp_path: Path):
 import socket
 def refuse(*_): raise AssertionError("the network was asked")
 socket.socket.connect = socket.getaddrinfo = refuse
-import kdlab, kdlab.data, kdlab.fit, kdlab.models, kdlab.methods.kd, kdlab.teachers
+import kdlab, kdlab.data, kdlab.train.fit, kdlab.models
+import kdlab.papers.kd.method, kdlab.train.teachers
 """
     environment = os.environ | {"KDLAB_CACHE": str(tmp_path / "cache")}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -14,7 +14,7 @@ from urllib.error import URLError
 
 import numpy as np
 
-from kdlab.cache import cache_dir
+from kdlab.store import cache_dir
 
 DOWNLOADS = {"fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 OFFLINE = "mnist5k, rot40, digits, your own .npz file or image folder"

@@ -5,10 +5,11 @@ from numbers import Integral
 
 import torch
 
-from kdlab.data import sources, stored
+from kdlab.data import sources
 from kdlab.data.rows import Split
 from kdlab.data.sets import Data
 from kdlab.data.splits import Part, normalised, quarter_turns, statistics, three_parts
+from kdlab.store import digest
 
 
 def load(
@@ -46,7 +47,7 @@ def load(
 
 def _data(name: str, parts: dict[str, Part], classes: tuple[str, ...], n: int) -> Data:
     """Return the parts as a `Data` in which the first `n` rows of the pool are labelled."""
-    key = stored.digest(name, classes, n, *(array for part in parts.values() for array in part))
+    key = digest(name, classes, n, *(array for part in parts.values() for array in part))
     mean, std = statistics(parts["pool"].x)
     x, truth = normalised(parts["pool"].x, mean, std), torch.from_numpy(parts["pool"].y)
     index = torch.arange(len(truth))

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdlab.cache import cache_dir
-from kdlab.data import stored
 from kdlab.data.rows import Split, join, none, pick, shifted
 from kdlab.seeds import generator
+from kdlab.store import cache_dir, digest, map_tensors, write_tensors
 
 PARTS = ("train", "unlabelled", "val", "test")
 WRITTEN: set[Path] = set()
@@ -187,7 +186,7 @@ class Data:
             train=train,
             unlabelled=unlabelled,
             views=views or self.views,
-            key=stored.digest(self.key, op, *(column.numpy() for column in rows)),
+            key=digest(self.key, op, *(column.numpy() for column in rows)),
         )
 
     def __repr__(self) -> str:
@@ -207,7 +206,7 @@ class Data:
                 for field, column in getattr(self, part)._asdict().items()
             }
             facts = {k: getattr(self, k) for k in ("name", "classes", "mean", "std", "views")}
-            stored.write(path, {**tensors, "truth": self.truth}, facts)
+            write_tensors(path, {**tensors, "truth": self.truth}, facts)
             WRITTEN.add(path)
         return _attach, (self.key, str(path))
 
@@ -226,7 +225,7 @@ def _attach(key: str, path: str) -> Data:
             f"The arrays of data set {key} are not at {path}, expected the file that the first "
             f"process wrote: share that folder, or set KDLAB_CACHE to a shared one."
         )
-    t, facts = stored.mapped(found)
+    t, facts = map_tensors(found)
     fields: dict[str, Any] = {
         part: Split(*(t[f"{part}.{field}"] for field in Split._fields)) for part in PARTS
     }

@@ -1,1 +1,0 @@
-"""Figures of the notebooks: pure functions from stored results to a figure, one file a notebook."""

@@ -1,0 +1,167 @@
+"""Deep mutual learning. Zhang, Xiang, Hospedales, Lu 2018, arXiv:1706.00384, section 3.
+
+    L_k = H(y, q_k) + 1 / (K - 1) sum_{l != k} KL(q_l || q_k)
+
+q_k: softmax of the logits of peer k, T = 1. The other peers are targets: no gradient reaches them.
+DML_e (section 3.6) has one target, the mean posterior of the others. Rows without a label enter the
+second term alone (section 3.4).
+
+Departures: `DML` moves all peers at once, as public reproductions do; `DMLInTurn` is the paper's
+Algorithm 1. The authors' code sums over peers ("sum" here) and draws a batch for each (not here).
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdlab.data import Batch, shifted
+from kdlab.papers.kd.method import kd_loss
+from kdlab.seeds import generator
+from kdlab.train.method import hard_loss, n_classes_of
+
+TARGETS = ("each", "sum", "mean", "logits")
+
+
+def mean_posterior(z: Sequence[Tensor]) -> Tensor:
+    """Return the log of the mean posterior (B, C) of peers with logits `z`, each (B, C).
+
+    Logarithms of probabilities are logits: their softmax is the mean posterior.
+    """
+    return torch.logsumexp(F.log_softmax(torch.stack(list(z)), dim=2), dim=0) - math.log(len(z))
+
+
+def mimicry_loss(z_k: Tensor, others: Sequence[Tensor], target: str = "each") -> Tensor:
+    """Second term of peer k: summed over classes, averaged over the batch.
+
+    Args:
+        z_k: logits (B, C) of peer k.
+        others: logits (B, C) of each other peer. No gradient reaches them.
+        target: "each", mean of KL(q_l || q_k) over l; "sum", their sum, K - 1 times as much;
+            "mean", DML_e: KL to the mean posterior; "logits", KL to the softmax of mean logits.
+
+    Returns:
+        A scalar in nats; 0 where all peers agree.
+
+    Raises:
+        ValueError: no other peer, an unknown target, or shapes that differ.
+
+    >>> z = [torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3), 0.0]])]
+    >>> round(mimicry_loss(z[0], z[1:]).item(), 6), round(mimicry_loss(z[1], z[:1]).item(), 6)
+    (0.130812, 0.143841)
+    """
+    check_target(target)
+    if not others:
+        raise ValueError("a peer has 0 others to learn from; give the logits of one or more.")
+    if target == "mean":
+        return kd_loss(z_k, mean_posterior(others), T=1.0)
+    if target == "logits":
+        return kd_loss(z_k, torch.stack(list(others)).mean(dim=0), T=1.0)
+    each = torch.stack([kd_loss(z_k, z_l, T=1.0) for z_l in others])
+    return each.sum() if target == "sum" else each.mean()
+
+
+class DML(nn.Module):
+    """Peers that learn from the labels and from each other, all at once.
+
+    Args:
+        peers: two or more networks from images to logits, with different weights.
+        weight: of the second term, >= 0; 0 trains the peers independently.
+        target: what a peer mimics, see `mimicry_loss`.
+        shift: each peer sees the batch moved by up to this many pixels, in its own way, drawn from
+            `seed`; `fill` is the value of a black pixel, ``data.black``.
+
+    Raises:
+        ValueError: fewer than two peers, two that are equal, or a value out of its range.
+    """
+
+    def __init__(
+        self,
+        peers: Iterable[nn.Module],
+        weight: float = 1.0,
+        target: str = "each",
+        shift: int = 0,
+        fill: Tensor | float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.peers = nn.ModuleList(peers)
+        check_peers(self.peers)
+        check_target(target)
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"weight is {weight}; give a finite number, 0 or more.")
+        if not isinstance(shift, int) or shift < 0:
+            raise ValueError(f"shift is {shift}; give a whole number of pixels, 0 or more.")
+        self.weight, self.target, self.shift, self.seed = weight, target, shift, seed
+        self.fill = torch.as_tensor(fill)
+
+    @property
+    def n_classes(self) -> int | None:
+        """How many classes the peers know; asked by `kdlab.train.fit.fit` before it trains."""
+        known = [n for n in map(n_classes_of, self.peers) if n]
+        if len(set(known)) > 1:
+            told = " and ".join(str(n) for n in dict.fromkeys(known))
+            raise ValueError(f"the peers know {told} classes; give all peers the same classes.")
+        return known[0] if known else None
+
+    def view(self, k: int, batch: Batch) -> Tensor:
+        """Return the images (B, C, H, W) as peer `k` sees them: a stream for every update."""
+        if not self.shift:
+            return batch.x
+        source = generator(self.seed, "view", k, batch.progress)
+        return shifted(batch.x, self.shift, source, self.fill.to(batch.x))
+
+    def terms(self, k: int, z: Sequence[Tensor], y: Tensor) -> dict[str, Tensor]:
+        """Return the loss of peer `k`, given the logits (B, C) of all peers and labels (B,)."""
+        found = {f"hard {k + 1}": hard_loss(z[k], y)}
+        if self.weight:
+            others = [z_l for place, z_l in enumerate(z) if place != k]
+            found[f"peers {k + 1}"] = self.weight * mimicry_loss(z[k], others, self.target)
+        return found
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        z = [peer(self.view(k, batch)) for k, peer in enumerate(self.peers)]
+        return {name: t for k in range(len(z)) for name, t in self.terms(k, z, batch.y).items()}
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Return the logits of the first peer: a member is reported, not the ensemble."""
+        return self.peers[0](x)
+
+
+class DMLInTurn(DML):
+    """The paper's Algorithm 1: on each batch one peer after the other.
+
+    A peer's targets come from the weights that the others have by then.
+    """
+
+    def updates(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        """Yield the loss of one peer after the other, each to be minimised before the next."""
+        views = [self.view(k, batch) for k in range(len(self.peers))]
+        z = [peer(x) for peer, x in zip(self.peers, views, strict=True)]
+        for k, peer in enumerate(self.peers):
+            yield self.terms(k, z, batch.y)
+            if k == len(z) - 1:  # nobody is left to learn from the last one
+                return
+            with torch.no_grad():  # on copies of the buffers: batch norm counts a batch only once
+                buffers = {name: value.clone() for name, value in peer.named_buffers()}
+                z[k] = torch.func.functional_call(peer, buffers, (views[k],))
+
+
+def check_peers(peers: nn.ModuleList) -> None:
+    """Refuse fewer than two peers, and two with equal weights: these would agree for ever."""
+    if len(peers) < 2:
+        raise ValueError(f"DML got {len(peers)} peer; give two or more networks, or use CE.")
+    weights = [[p.detach().cpu() for p in peer.parameters()] for peer in peers]
+    for (a, first), (b, second) in itertools.combinations(enumerate(weights, start=1), 2):
+        if len(first) == len(second) and all(map(torch.equal, first, second)):
+            told = f"peers {a} and {b} have equal weights and would never disagree"
+            raise ValueError(f"{told}; build them with different seeds.")
+
+
+def check_target(target: str) -> None:
+    """Refuse a target that `mimicry_loss` does not know."""
+    if target not in TARGETS:
+        raise ValueError(f"target is {target!r}; choose one of {', '.join(TARGETS)}.")

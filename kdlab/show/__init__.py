@@ -1,0 +1,1 @@
+"""What a notebook shows: claims, tables, figures, widgets, exercises."""

@@ -1,0 +1,1 @@
+"""Commands around the notebooks; nothing that computes needs them."""

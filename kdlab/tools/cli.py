@@ -1,0 +1,117 @@
+"""The commands: python -m kdlab course | notebooks | claims | clean."""
+
+import argparse
+import ast
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def _setting(argument: str) -> tuple[str, Any]:
+    """Read ``name=value``; a value that is no Python literal is a text."""
+    name, equals, value = argument.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{argument!r} is not of the form name=value")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _course(args: argparse.Namespace) -> int:
+    from kdlab.store import write_atomic
+    from kdlab.tools import course, notebooks
+
+    given = {"budget": args.budget, **dict(args.set)}
+    paths = notebooks.find(args.notebooks, args.only)
+    for path in paths:  # a misspelt name shows before the first hour of training
+        notebooks.check_parameters(notebooks.read(path), given)
+    runs = []
+    for path in paths:
+        runs.append(course.run(path, args.out, given))
+        print(runs[-1], flush=True)
+    rows = [row for run in runs for row in run.claims]
+    write_atomic(args.claims, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
+    print(f"notebooks and pages: {args.out}   claims: {args.claims}")
+    return int(any(run.error for run in runs))
+
+
+def _notebooks(args: argparse.Namespace) -> int:
+    from kdlab.tools import course, notebooks
+
+    with tempfile.TemporaryDirectory() as empty:  # committed numbers come from one whole run
+        os.environ["KDLAB_CACHE"] = empty
+        for path in notebooks.find(args.notebooks, args.only):
+            print(course.rewrite(path), flush=True)
+    return 0
+
+
+def _claims(args: argparse.Namespace) -> int:
+    from kdlab.tools import notebooks, readme
+
+    read = [notebooks.read(path) for path in notebooks.find(args.notebooks)]
+    rows = [row for nb in read for row in readme.claims(nb)]
+    table = readme.table(rows)
+    if args.write:
+        readme.write(args.readme, "claims", table)
+        if files := sorted(args.runs.glob("*.json")):
+            others = {file.stem: json.loads(file.read_text()) for file in files}
+            readme.write(args.runs / "README.md", "verdicts", readme.beside(rows, others))
+    print(table)
+    return 0
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from kdlab.store import write_atomic
+    from kdlab.tools import notebooks
+
+    for path in args.files:
+        text = notebooks.text(notebooks.clean(notebooks.read(path)))
+        if text != path.read_text(encoding="utf-8"):
+            write_atomic(path, text.encode())
+            print(f"cleaned {path}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kdlab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    some = argparse.ArgumentParser(add_help=False)
+    some.add_argument("--notebooks", type=Path, default=Path("notebooks"), help="their folder")
+    only = argparse.ArgumentParser(add_help=False, parents=[some])
+    only.add_argument("--only", nargs="+", default=[], metavar="STEM", help="e.g. 00_kd")
+
+    course = commands.add_parser("course", parents=[only], help="run the course headless")
+    course.add_argument("--budget", choices=["ci", "lesson", "long", "full"], default="lesson")
+    course.add_argument("--out", type=Path, default=Path("build/course"))
+    course.add_argument("--claims", type=Path, default=Path("build/claims.json"))
+    course.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE")
+    course.set_defaults(run=_course)
+
+    rewrite = commands.add_parser("notebooks", parents=[only], help="run and write outputs back")
+    rewrite.set_defaults(run=_notebooks)
+
+    claims = commands.add_parser("claims", parents=[some], help="print the committed claims")
+    claims.add_argument("--write", action="store_true", help="and put them into the README")
+    claims.add_argument("--readme", type=Path, default=Path("README.md"))
+    claims.add_argument("--runs", type=Path, default=Path("docs/verdicts"), help="other runs")
+    claims.set_defaults(run=_claims)
+
+    clean = commands.add_parser("clean", help="remove widget state and timings, keep outputs")
+    clean.add_argument("files", type=Path, nargs="+")
+    clean.set_defaults(run=_clean)
+
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 well, 1 a notebook failed, 2 bad input."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except ValueError as error:
+        print(f"kdlab: {error}", file=sys.stderr)
+        return 2
