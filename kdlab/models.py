@@ -254,23 +254,18 @@ def tap(model: nn.Module, x: Tensor, names: str | Iterable[str]) -> tuple[Tensor
 def size(model: nn.Module, in_shape: Shape = (1, 28, 28)) -> Size:
     """Return the number of parameters of `model`, and the multiply-adds for one image (C, H, W).
 
-    Counts convolutions and linear layers; biases, BN, ReLU and pooling cost nothing here. Batch
-    statistics and train mode stay as they were.
+    Counts convolutions, linear layers and other products of matrices; biases, BN, ReLU and pooling
+    cost nothing here. Batch statistics and train mode stay as they were.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, and seldom needed
+
     modes = {module: module.training for module in model.modules()}
     image = next(model.parameters(), torch.empty(0)).new_zeros(1, *in_shape)
-    macs: list[int] = []
-
-    def count(layer: nn.Conv2d | nn.Linear, _: object, output: Tensor) -> None:
-        macs.append(output.numel() * layer.weight[0].numel())  # one dot product a number
-
-    hooks = [m.register_forward_hook(count) for m in modes if isinstance(m, nn.Conv2d | nn.Linear)]
     try:
-        model.eval()
-        model(image)
+        with FlopCounterMode(display=False) as counter:
+            model.eval()(image)
     finally:
-        for hook in hooks:
-            hook.remove()
         for module, mode in modes.items():
             module.training = mode
-    return Size(sum(p.numel() for p in model.parameters()), sum(macs))
+    macs = counter.get_total_flops() // 2  # a multiply-add is two operations
+    return Size(sum(p.numel() for p in model.parameters()), macs)

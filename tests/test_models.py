@@ -63,6 +63,13 @@ def test_size_of_an_mlp_by_hand():
     assert size(net, (1, 28, 28)) == Size(weights + 30 + 20 + 10, weights)
 
 
+def test_size_of_a_network_of_ones_own_by_hand():
+    """Groups, a stride, double precision, a layer that runs twice."""
+    conv, linear = nn.Conv2d(4, 8, 3, stride=2, groups=2), nn.Linear(8, 8)
+    net = nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear, linear).double()
+    assert size(net, (4, 9, 9)) == Size(8 * 18 + 8 + 72, 4 * 4 * 8 * 18 + 2 * 64)
+
+
 def test_size_disturbs_nothing():
     net = build("cnn4", 10, seed=0).train()
     net.block2.eval()

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import hashlib
 import os
 import zipfile
 import zlib
@@ -13,8 +14,21 @@ import numpy as np
 from kdlab.data.checks import check_classes, check_images, check_labels
 from kdlab.data.downloads import DOWNLOADS, read_torchvision
 from kdlab.data.splits import Raw
+from kdlab.store import ROOT, digest
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+FASHION = (
+    *("T-shirt", "trousers", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+NATURAL = (
+    *("bicycle", "bottle", "castle", "dolphin", "maple_tree"),
+    *("orange", "palm_tree", "rose", "tiger", "train"),
+)
+CONTENT = {  # a comparison that names one of these means exactly these images
+    "fashion5k": "6705d2e1ef3cbaf6bf76f86a9494c59d",
+    "natural": "185ef8e333f4b5090b3b64e672d8c56e",
+}
 GREY, DEEP = {"1", "L", "LA"}, {"I", "F", "I;16", "I;16B", "I;16L"}
 
 
@@ -45,7 +59,52 @@ def _digits() -> Raw:
     return Raw("digits", x, bunch.target.astype(np.int64), tuple("0123456789"))
 
 
-BUNDLED: dict[str, Callable[[], Raw]] = {"mnist5k": _mnist5k, "rot40": _rot40, "digits": _digits}
+def _fashion5k() -> Raw:
+    """Return the 5,000 committed images; ``data/fashion5k/draw.py`` drew them."""
+    path = ROOT / "data" / "fashion5k" / "fashion5k.npz"
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {path}; fashion5k comes with a clone of the course.")
+    raw = _npz(path)._replace(name="fashion5k", n_labelled=500)
+    return _as_known(raw)
+
+
+def _natural() -> Raw:
+    """Return ten classes of CIFAR-100, training and test images together, in canonical order.
+
+    From the .npz file that KDLAB_NATURAL names (x, y, classes), else from torchvision's CIFAR-100.
+    Both give the same images in the same order.
+    """
+    if given := os.environ.get("KDLAB_NATURAL"):
+        raw = read(Path(given))
+        x, y, names = raw.x, raw.y, raw.classes
+    else:
+        names, (x, y, test_x, test_y) = read_torchvision("cifar100")
+        x, y = np.concatenate([x, test_x]).transpose(0, 3, 1, 2), np.concatenate([y, test_y])
+    if missing := sorted(set(NATURAL) - set(names)):
+        raise ValueError(f"{given} lacks the class {missing[0]!r} of natural; it has {names[:5]}.")
+    number = np.array([NATURAL.index(name) if name in NATURAL else -1 for name in names])[y]
+    x, y = np.ascontiguousarray(x[number >= 0]), number[number >= 0]
+    keys = [
+        hashlib.sha256(image.tobytes()).digest() + bytes([c]) for image, c in zip(x, y, strict=True)
+    ]
+    order = np.array(sorted(range(len(keys)), key=keys.__getitem__))
+    return _as_known(Raw("natural", x[order], y[order], NATURAL, n_labelled=2000))
+
+
+def _as_known(raw: Raw) -> Raw:
+    """Return `raw`; raise ValueError if its images are not those that its name stands for."""
+    if (found := digest(raw.x, raw.y)) != CONTENT[raw.name]:
+        raise ValueError(
+            f"The images of {raw.name} are not the expected ones (digest {found}, expected "
+            f"{CONTENT[raw.name]}): fetch them again, or load them by their path."
+        )
+    return raw
+
+
+BUNDLED: dict[str, Callable[[], Raw]] = {
+    **{"mnist5k": _mnist5k, "fashion5k": _fashion5k, "rot40": _rot40},
+    **{"digits": _digits, "natural": _natural},
+}
 NAMES = (*BUNDLED, *DOWNLOADS)
 
 

@@ -2,15 +2,16 @@
 
 `fingerprint(arm)` follows an arm as Python runs it: bytecode and constants, defaults, closure, and
 every global that the code reads, through all functions that it calls. What has its home in an
-installed package stands for the version of that package, what lives in kdlab for the text of all
-modules of kdlab that compute. Line numbers, file names, addresses, docstrings and the order of
-dicts and sets do not count: a notebook cell that is run again keeps its value, in any process.
+installed package stands for the version of that package, what lives in kdlab for the text of its
+file and of all that this file imports from kdlab. Line numbers, file names, addresses, docstrings,
+comments and the order of dicts and sets do not count: a notebook cell that is run again keeps its
+value, in any process.
 """
 
 from typing import Any
 
 from kdlab.fingerprint.digest import OpaqueError, sha
-from kdlab.fingerprint.origin import package_text, version_of
+from kdlab.fingerprint.origin import version_of
 from kdlab.fingerprint.parts import parts_of
 
 PLAIN = (type(None), bool, float, complex, str, bytes, range, type(...), type(NotImplemented))
@@ -25,7 +26,6 @@ def fingerprint(obj: object) -> str:
     an edit: what runs must be what is read.
     """
     version_of.cache_clear()
-    package_text.cache_clear()
     return _Walk().digest(obj, getattr(obj, "__name__", "")).hex()
 
 

@@ -51,6 +51,7 @@ def compare(
     by: tuple[str, ...] = ("arm",),
     n_jobs: int | None = None,
     title: str = "runs",
+    on_row: Callable[[pd.DataFrame], object] | None = None,
 ) -> pd.DataFrame:
     """Run every arm with every seed; return one tidy row per run, in the order of arms and seeds.
 
@@ -63,6 +64,7 @@ def compare(
             ``joblib.parallel_config(backend="dask")`` sends the runs to a Dask cluster, whose
             workers must see the same `kdlab.store.cache_dir`.
         title: stands before the progress bar.
+        on_row: is called with the table so far, at the start and after every run.
 
     Returns:
         Columns `by`, seed, then what the arms returned: numbers, strings, or arrays.
@@ -80,20 +82,29 @@ def compare(
     rows = {job: read_row(path) for job, path in paths.items()}
     missing = [(n, s) for s in dict.fromkeys(chosen) for n in arms if rows[n, s] is None]
     tasks = [(arms[n], s, n, paths[n, s]) for n, s in missing]
+
+    def found() -> pd.DataFrame:
+        return pd.DataFrame(
+            full_row(dict(zip(by, names[name], strict=True)) | {"seed": seed}, row)
+            for (name, seed), row in rows.items()
+            if row is not None
+        )
+
     failures = []
     with bar(len(jobs), len(jobs) - len(missing), title) as progress:
         try:
+            if on_row:
+                on_row(found())
             for failure in run_all(tasks, processes(n_jobs)):
                 progress.update()
                 failures += [failure] if failure else []
+                if on_row:
+                    rows |= {j: read_row(paths[j]) for j in missing if rows[j] is None}
+                    on_row(found())
         except BrokenProcessPool:  # finished runs are on disk; which one was killed, nobody knows
             failures.append(KILLED)
-    rows |= {job: read_row(paths[job]) for job in missing}
-    table = pd.DataFrame(
-        full_row(dict(zip(by, names[name], strict=True)) | {"seed": seed}, row)
-        for (name, seed), row in rows.items()
-        if row is not None
-    )
+    rows |= {job: read_row(paths[job]) for job in missing if rows[job] is None}
+    table = found()
     if failures:
         told = f"{len(jobs) - len(table)} of {len(jobs)} runs failed, the others are kept.\n"
         raise ArmError(told + "\n".join(failures), table)

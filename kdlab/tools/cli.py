@@ -1,4 +1,4 @@
-"""The commands: python -m kdlab course | notebooks | claims | clean."""
+"""The commands: python -m kdlab course | notebooks | evidence | claims | clean."""
 
 import argparse
 import ast
@@ -64,6 +64,12 @@ def _claims(args: argparse.Namespace) -> int:
     return 0
 
 
+def _evidence(args: argparse.Namespace) -> int:
+    from kdlab.tools import gather
+
+    return gather.command(args)
+
+
 def _clean(args: argparse.Namespace) -> int:
     from kdlab.store import write_atomic
     from kdlab.tools import notebooks
@@ -99,6 +105,19 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--readme", type=Path, default=Path("README.md"))
     claims.add_argument("--runs", type=Path, default=Path("docs/verdicts"), help="other runs")
     claims.set_defaults(run=_claims)
+
+    found = commands.add_parser("evidence", help="measure what is missing or stale")
+    found.add_argument("--only", nargs="+", default=[], metavar="STEM", help="e.g. 00_kd")
+    found.add_argument("--world", nargs="+", default=None, help="e.g. mnist5k natural")
+    found.add_argument("--jobs", type=int, default=None, help="processes, one thread each")
+    found.add_argument(
+        "--dask", metavar="ADDRESS", help="of a scheduler; its workers make the runs"
+    )
+    what = found.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="name what is stale; measure nothing")
+    what.add_argument("--confirm", action="store_true", help="stale rows that repeat stay")
+    what.add_argument("--spot", type=int, metavar="SEED", help="train two rows again, drawn by it")
+    found.set_defaults(run=_evidence)
 
     clean = commands.add_parser("clean", help="remove widget state and timings, keep outputs")
     clean.add_argument("files", type=Path, nargs="+")

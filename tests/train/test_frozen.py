@@ -18,7 +18,7 @@ from kdlab.papers.kd.method import KD
 from kdlab.seeds import generator
 from kdlab.train import frozen
 from kdlab.train.fit import fit
-from kdlab.train.frozen import Frozen
+from kdlab.train.frozen import LOGITS, Frozen
 from kdlab.train.recipe import Recipe
 from kdlab.train.teachers import Ensemble, snapshots, teacher
 from tests.mutants import assert_caught
@@ -78,7 +78,7 @@ def test_a_table_costs_no_pass_and_no_table_costs_one(
     recomputed = Frozen(net, data, TAPS)
     passes.clear()
     stored = kept.answers(batch, TAPS)
-    assert passes == [] and recomputed.tables == {}
+    assert passes == [] and list(recomputed.tables) == [LOGITS]
     again = recomputed.answers(batch, TAPS)
     assert passes == [50]
     torch.testing.assert_close(again, stored, **CLOSE)
@@ -99,8 +99,8 @@ def test_the_limit_is_for_all_taps_of_a_teacher_together(
     ]:
         monkeypatch.setattr(frozen, "TABLE_BYTES", limit)
         answering = Frozen(net, data, ["block2", "pool"])
-        assert set(answering.tables) == names
-        taken = sum(table.nbytes for table in answering.tables.values())
+        assert set(answering.tables) == names | {LOGITS}
+        taken = sum(answering.tables[name].nbytes for name in names)
         assert taken <= limit
         batch = shuffled(data.unlabelled)
         for name in TAPS:
@@ -296,6 +296,15 @@ def test_features_that_are_not_stored_cannot_be_changed(
             answering.mapped(lambda f, _: f, "pool")
 
 
+def test_a_teacher_may_rule_a_class_out(data: Data, net: nn.Module):
+    """-inf is an answer; only NaN means that there is none."""
+    hidden = torch.tensor([3])
+    changed = Frozen(net, data).mapped(lambda z, _: z.index_fill(1, hidden, -torch.inf))
+    assert len(changed.stored()) == 2500 and changed(shuffled(data.train))[:, 3].isneginf().all()
+    dealt = changed.shuffled(generator(0))
+    assert dealt.stored()[:, 3].isneginf().all() and not dealt.stored().isnan().any()
+
+
 # --- mutants
 
 
@@ -316,7 +325,7 @@ def test_a_wrong_teacher_is_caught(data: Data, net: nn.Module, monkeypatch: pyte
 
     for old, new, check in [
         ("not batch.stored and not isinstance(self.net, Unanswerable)", "not batch.stored", views),
-        ("[n].index_select(0, batch.index)", "[n][: len(batch.index)]", right_image),
+        ("[name].index_select(0, batch.index)", "[name][: len(batch.index)]", right_image),
         ("if not knows(self.probes, batch)", "if False", refused),
         ("room -= size", "pass", limited),
     ]:

@@ -21,7 +21,7 @@ from kdlab.train import teachers
 from kdlab.train.fit import fit
 from kdlab.train.frozen import LOGITS
 from kdlab.train.recipe import Recipe
-from kdlab.train.teachers import Ensemble, Frozen, snapshots, teacher
+from kdlab.train.teachers import ENDS, Ensemble, Frozen, snapshots, teacher
 
 SHORT = Recipe(epochs=3, shift=2)
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # convolutions sum in another order in another batch size
@@ -329,6 +329,23 @@ def test_a_teacher_is_trained_once(data: Data, own_cache: Path, fits: list[int])
     assert torch.equal(first(batch), again(batch))
 
 
+def stored(end: str) -> list[Path]:
+    """Return the stored files of one of `ENDS`: those of weights, or those of answers."""
+    paths = sorted((cache_dir() / "teachers").iterdir())
+    answers = [path for path in paths if path.name.endswith(f"{ENDS[1]}.safetensors")]
+    return answers if end == ENDS[1] else [path for path in paths if path not in answers]
+
+
+def test_a_stored_teacher_costs_neither_a_training_nor_a_pass(
+    data: Data, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = batch_of(data.train)
+    before = teacher(data, "cnn2", SHORT)(batch)
+    for place in ("teachers.fit", "teachers.logits_of", "frozen.logits_of"):
+        monkeypatch.setattr(f"kdlab.train.{place}", lambda *_, **__: pytest.fail("it was asked"))
+    assert torch.equal(teacher(data, "cnn2", SHORT)(batch), before)
+
+
 def test_another_teacher_is_another_file(data: Data, own_cache: Path, fits: list[int]) -> None:
     teacher(data, "cnn2", SHORT)
     teacher(data, "cnn2", SHORT, seed=1)
@@ -336,7 +353,7 @@ def test_another_teacher_is_another_file(data: Data, own_cache: Path, fits: list
     teacher(data, "cnn2", Recipe(epochs=3))
     teacher(data.take(50), "cnn2", SHORT)
     teacher(data.with_label_noise(0.2, seed=0), "cnn2", SHORT)
-    assert len(fits) == 6 == len(list((cache_dir() / "teachers").iterdir()))
+    assert [len(stored(end)) for end in ENDS] == [6, 6] and len(fits) == 6
 
 
 def test_a_teacher_of_another_torch_is_another_file(
@@ -383,21 +400,35 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.parametrize("end", ENDS, ids=["weights", "answers"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_never_loaded(
-    data: Data, own_cache: Path, fits: list[int], damage: Callable[[Path], None]
+    data: Data, own_cache: Path, fits: list[int], damage: Callable[[Path], None], end: str
 ) -> None:
-    whole = teacher(data, "cnn2", SHORT)
-    (path,) = (cache_dir() / "teachers").iterdir()
+    whole, batch = teacher(data, "cnn2", SHORT), batch_of(data.train)
+    (path,) = stored(end)
     content = path.read_bytes()
     damage(path)
     assert path.read_bytes() != content
-    with pytest.warns(UserWarning, match=f"{path.name} is damaged .* trained again"):
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
         repaired = teacher(data, "cnn2", SHORT)
     assert len(fits) == 2 and same(whole.net, repaired.net)
-    assert path.read_bytes() == content
+    assert torch.equal(whole(batch), repaired(batch))
+    old, mended = (safetensors.torch.load(found) for found in (content, path.read_bytes()))
+    assert old and all(torch.equal(mended[name], value) for name, value in old.items())
     teacher(data, "cnn2", SHORT)
     assert len(fits) == 2
+
+
+@pytest.mark.parametrize("end", ENDS, ids=["weights", "answers"])
+def test_a_lost_file_is_made_again(
+    data: Data, own_cache: Path, fits: list[int], end: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    whole = teacher(data, "cnn2", SHORT)
+    stored(end)[0].unlink()
+    assert same(whole.net, teacher(data, "cnn2", SHORT).net) and len(fits) == 2
+    assert [len(stored(end)) for end in ENDS] == [1, 1]
+    assert not [warning for warning in recwarn if "damaged" in str(warning.message)]
 
 
 def test_a_file_appears_whole_or_not_at_all(
@@ -410,7 +441,7 @@ def test_a_file_appears_whole_or_not_at_all(
         patch.setattr("os.replace", no_space)
         teacher(data, "cnn2", SHORT)
     assert list((own_cache / "teachers").iterdir()) == []
-    assert teacher(data, "cnn2", SHORT).table is not None
+    assert LOGITS in teacher(data, "cnn2", SHORT).tables
 
 
 # --- snapshots
@@ -437,6 +468,22 @@ def test_a_snapshot_equals_a_training_looked_at_by_hand(data: Data, own_cache: P
     fit(method, data, SHORT, seed=0, on_epoch=look)
     for epoch, frozen in snapshots(data, "cnn2", SHORT, at=(1, 2, 3)).items():
         assert same(frozen.net.cpu(), seen[epoch].cpu())
+
+
+def test_a_net_is_built_once_for_all_snapshots(
+    data: Data, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+
+    def noted(name: str, *shape: Any, seed: int) -> nn.Module:
+        built.append(name)
+        return build(name, *shape, seed=seed)
+
+    monkeypatch.setattr(teachers, "build", noted)
+    found = snapshots(data, "cnn2", SHORT, at=[0, 1, 2, 3])
+    assert built == ["cnn2"] and len({id(one.net) for one in found.values()}) == 4
+    state = build("cnn2", data.n_classes, data.in_shape, seed=0).state_dict()
+    assert all(one.net.state_dict().keys() == state.keys() for one in found.values())
 
 
 def test_snapshots_are_kept_and_added_to(data: Data, own_cache: Path, fits: list[int]) -> None:

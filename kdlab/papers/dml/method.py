@@ -13,15 +13,17 @@ Algorithm 1. The authors' code sums over peers ("sum" here) and draws a batch fo
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdlab.data import Batch, shifted
+from kdlab.measure import in_float32
 from kdlab.papers.kd.method import kd_loss
 from kdlab.seeds import generator
-from kdlab.train.method import hard_loss, n_classes_of
+from kdlab.train.method import Knob, check_logits, hard_loss, n_classes_of
 
 TARGETS = ("each", "sum", "mean", "logits")
 
@@ -29,25 +31,34 @@ TARGETS = ("each", "sum", "mean", "logits")
 def mean_posterior(z: Sequence[Tensor]) -> Tensor:
     """Return the log of the mean posterior (B, C) of peers with logits `z`, each (B, C).
 
-    Logarithms of probabilities are logits: their softmax is the mean posterior.
+    Logarithms of probabilities are logits: their softmax is the mean posterior. It is -inf for a
+    class that all peers rule out.
     """
-    return torch.logsumexp(F.log_softmax(torch.stack(list(z)), dim=2), dim=0) - math.log(len(z))
+    return torch.logsumexp(F.log_softmax(stacked(z), dim=2), dim=0) - math.log(len(z))
+
+
+def stacked(z: Sequence[Tensor]) -> Tensor:
+    """Return the logits of K peers as one table (K, B, C), in float32 or better."""
+    return torch.stack([in_float32(z_l) for z_l in z])
 
 
 def mimicry_loss(z_k: Tensor, others: Sequence[Tensor], target: str = "each") -> Tensor:
     """Second term of peer k: summed over classes, averaged over the batch.
 
     Args:
-        z_k: logits (B, C) of peer k.
+        z_k: logits (B, C) of peer k; half precision is computed in float32. A logit of -inf means
+            that the class is ruled out.
         others: logits (B, C) of each other peer. No gradient reaches them.
         target: "each", mean of KL(q_l || q_k) over l; "sum", their sum, K - 1 times as much;
-            "mean", DML_e: KL to the mean posterior; "logits", KL to the softmax of mean logits.
+            "mean", DML_e: KL to the mean posterior; "logits", KL to the softmax of mean logits,
+            which rules out a class as soon as one peer does.
 
     Returns:
-        A scalar in nats; 0 where all peers agree.
+        A scalar in nats; 0 where all peers agree; infinite where peer k rules out a class that its
+        target does not.
 
     Raises:
-        ValueError: no other peer, an unknown target, or shapes that differ.
+        ValueError: no other peer, an unknown target, or logits that are not all of one shape.
 
     >>> z = [torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3), 0.0]])]
     >>> round(mimicry_loss(z[0], z[1:]).item(), 6), round(mimicry_loss(z[1], z[:1]).item(), 6)
@@ -56,10 +67,12 @@ def mimicry_loss(z_k: Tensor, others: Sequence[Tensor], target: str = "each") ->
     check_target(target)
     if not others:
         raise ValueError("a peer has 0 others to learn from; give the logits of one or more.")
+    for z_l in others:
+        check_logits(z_k, z_l)
     if target == "mean":
         return kd_loss(z_k, mean_posterior(others), T=1.0)
     if target == "logits":
-        return kd_loss(z_k, torch.stack(list(others)).mean(dim=0), T=1.0)
+        return kd_loss(z_k, stacked(others).mean(dim=0), T=1.0)
     each = torch.stack([kd_loss(z_k, z_l, T=1.0) for z_l in others])
     return each.sum() if target == "sum" else each.mean()
 
@@ -77,6 +90,12 @@ class DML(nn.Module):
     Raises:
         ValueError: fewer than two peers, two that are equal, or a value out of its range.
     """
+
+    knobs: ClassVar[tuple[Knob, ...]] = (
+        Knob("weight", 1.0, "weight of what a peer learns from the others", 0.0, 10.0),
+        Knob("target", "each", "what a peer mimics", choices=TARGETS),
+        Knob("shift", 0, "pixels by which each peer sees the images moved", 0, 4),
+    )
 
     def __init__(
         self,

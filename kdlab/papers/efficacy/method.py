@@ -14,11 +14,13 @@ stopping, nor the weight of the hard term afterwards; we take 1, so that plain t
 KL instead of cross-entropy, as in `kdlab.papers.kd.method`.
 """
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from kdlab.data import Batch
 from kdlab.papers.kd.method import KD, kd_loss
-from kdlab.train.method import Teacher, check_share, hard_loss
+from kdlab.train.method import Knob, Teacher, check_share, hard_loss
 
 
 def loss_weights(
@@ -53,6 +55,12 @@ class KDStop(KD):
             shows what a small weight of the hard term does by itself.
         after: weight of the hard term from then on, in [0, 1].
     """
+
+    knobs: ClassVar[tuple[Knob, ...]] = (
+        *KD.knobs,
+        Knob("stop", 0.5, "share of the training after which the teacher is left", 0.0, 1.0),
+        Knob("after", 1.0, "weight of the labels from then on", 0.0, 1.0),
+    )
 
     def __init__(
         self,

@@ -10,23 +10,28 @@ over the pairs i != j of this batch, for each network its own, not detached. j: 
 
 Departures: the paper sums, we average over all B^2 and B^3 entries, degenerate ones (0) included,
 as the official code does; the weights 25 and 50 belong to this mean. That code takes mu over
-distances above 0, we over all pairs. A difference shorter than a millionth of the root mean square
-one has no direction: its cosines are 0 and so are their gradients, where the code's reach 1e10.
+distances above 0, we over all pairs. A batch whose rows all coincide has psi_D = 0 for every pair.
+The code raises each distance to 1e-6 first and so answers 1, as for points that all lie equally far
+apart: a collapsed student would cost less than almost any that has not learned yet. Its gradient is
+0 either way. A difference shorter than a millionth of the root mean square one has no direction:
+its cosines are 0 and so are their gradients, where the code's reach 1e10.
 """
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from functools import partial
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from kdlab import models
 from kdlab.data import Batch
+from kdlab.measure import in_float32
 from kdlab.papers.kd.method import kd_loss
 from kdlab.train.method import (
+    Knob,
     Teacher,
     check_classes,
     check_temperature,
@@ -54,7 +59,7 @@ def on_sphere(f: Tensor) -> Tensor:
 
 def scaled(f: Tensor) -> Tensor:
     """Return `f` in float32 or better, with 1 as its largest number: no square overflows."""
-    f = f.float() if f.element_size() < 4 else f
+    f = in_float32(f)
     largest = f.detach().abs().amax()
     return f / torch.where(largest > 0, largest, 1)
 
@@ -72,15 +77,14 @@ def centred(f: Tensor) -> Tensor:
 def distances(f: Tensor) -> Tensor:
     """Return psi_D (B, B) of features (B, ...), equations 4 and 5; all 0 where all rows coincide.
 
-    It holds the B^2 C differences at once.
+    On a CPU it never holds the B^2 C differences, only their B^2 lengths.
 
     >>> distances(torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]]))[0, 1:]
     tensor([0.7500, 1.0000])
     """
     f = centred(f)
-    square = (f[:, None] - f).square().sum(dim=2)
-    apart = square != 0  # true of NaN: a training that diverged must show
-    d = torch.where(apart, square, 1).sqrt() * apart  # the root of 0 has no finite gradient
+    # not by a product of matrices: that loses the digits of points close to each other
+    d = torch.cdist(f, f, compute_mode="donot_use_mm_for_euclid_dist")
     mu = d.sum() / max(len(f) * (len(f) - 1), 1)
     return d / torch.where(mu > 0, mu, 1)
 
@@ -112,15 +116,15 @@ def rkd_distance(f_s: Tensor, f_t: Tensor) -> Tensor:
     1.0
     """
     check_features(f_s, f_t)
-    return F.smooth_l1_loss(distances(f_s), distances(f_t.detach()), reduction="mean", beta=1.0)
+    return F.huber_loss(distances(f_s), distances(f_t.detach()), reduction="mean", delta=1.0)
 
 
 def rkd_angle(f_s: Tensor, f_t: Tensor) -> Tensor:
     """L_A, a scalar: 0 for batches of 1 and 2. Arguments and errors as in `rkd_distance`.
 
     There are B^3 cosines. They are computed for as many vertices at a time as fit CELLS numbers,
-    at least one, and so is their gradient: no tensor is larger than CELLS, B^2 or B C, whichever
-    is most, and about ten live at a time. In parts it can be differentiated once, not twice.
+    at least one, and once more for the gradient: no tensor is larger than CELLS, B^2 or B C,
+    whichever is most, and about four live at a time.
 
     >>> line, folded = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[0.0], [2.0], [1.0]])
     >>> round(27 * rkd_angle(folded, line).item(), 5)
@@ -129,9 +133,10 @@ def rkd_angle(f_s: Tensor, f_t: Tensor) -> Tensor:
     check_features(f_s, f_t)
     f_s, f_t = centred(f_s), centred(f_t.detach())
     n, step = len(f_s), vertices_at_once(f_s, f_t)
-    if step >= n:
-        return angle_sum(f_s, f_t, slice(None)) / n**3
-    return _InParts.apply(f_s, f_t, step) / n**3
+    again = partial(checkpoint, angle_sum, use_reentrant=False, preserve_rng_state=False)
+    ask = angle_sum if step >= n else again  # a part forgets its tensors until its gradient is due
+    parts = [ask(f_s, f_t, slice(j, j + step)) for j in range(0, n, step)]
+    return torch.stack(parts).sum() / n**3
 
 
 def vertices_at_once(f_s: Tensor, f_t: Tensor) -> int:
@@ -140,32 +145,11 @@ def vertices_at_once(f_s: Tensor, f_t: Tensor) -> int:
     return max(CELLS // (n * widest), 1)
 
 
-class _InParts(torch.autograd.Function):
-    """The sum of `angle_sum` over parts of the vertices; each part's graph is gone at once."""
-
-    @staticmethod
-    def forward(ctx: Any, f_s: Tensor, f_t: Tensor, step: int) -> Tensor:
-        total, slope = f_s.new_zeros(()), torch.zeros_like(f_s)
-        for j in range(0, len(f_s), step):
-            with torch.set_grad_enabled(ctx.needs_input_grad[0]):
-                f = f_s.detach().requires_grad_()
-                part = angle_sum(f, f_t, slice(j, j + step))
-            if part.requires_grad:
-                slope += torch.autograd.grad(part, f)[0]
-            total += part.detach()
-        ctx.save_for_backward(slope)
-        return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return grad * ctx.saved_tensors[0], None, None
-
-
 def angle_sum(f_s: Tensor, f_t: Tensor, vertices: slice) -> Tensor:
     """Return the sum of l over all triples with these vertices."""
     psi_s, psi_t = angles(f_s, vertices), angles(f_t, vertices)
-    return F.smooth_l1_loss(psi_s, psi_t, reduction="sum", beta=1.0)
+    # smooth_l1_loss says the same, but it keeps psi_t for its gradient, also within a checkpoint
+    return F.huber_loss(psi_s, psi_t, reduction="sum", delta=1.0)
 
 
 class RKD(nn.Module):
@@ -184,7 +168,20 @@ class RKD(nn.Module):
         teacher_tap: where the teacher's tap has another name.
 
     Terms of weight 0 are neither computed nor returned.
+
+    Raises:
+        ValueError: a value out of its range, a tap that a network does not have, or networks of
+            different numbers of classes.
     """
+
+    knobs: ClassVar[tuple[Knob, ...]] = (
+        Knob("beta_d", 25.0, "weight of the distances", 0.0, 1000.0),
+        Knob("beta_a", 50.0, "weight of the angles", 0.0, 1000.0),
+        Knob("hard", 1.0, "weight of the labels", 0.0, 10.0),
+        Knob("soft", 0.0, "weight of the teacher's answers", 0.0, 10.0),
+        Knob("T", 4.0, "temperature: how far the teacher's answers are softened", 0.5, 50.0),
+        Knob("unit", "both", "whose features get length 1 first", choices=UNIT),
+    )
 
     def __init__(
         self,
@@ -210,8 +207,8 @@ class RKD(nn.Module):
         self.n_classes = n_classes_of(student) if hard else None
         self.student, self.teacher, self.T, self.unit = student, teacher, T, unit
         self.tap, self.teacher_tap = tap, teacher_tap or tap
-        check_tap("student", tap, [name for name, _ in student.named_modules()])
-        check_tap("teacher", self.teacher_tap, getattr(teacher, "taps", ()))
+        models.check_taps(student, tap)
+        check_answers(teacher, self.teacher_tap)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         z_s, found = models.tap(self.student, batch.x, self.tap)
@@ -249,8 +246,10 @@ def check_weights(weights: dict[str, float]) -> None:
         raise ValueError("all four weights are 0; give one term a weight above 0.")
 
 
-def check_tap(whose: str, name: str, known: Iterable[str]) -> None:
-    """Refuse a tap that a network does not have, before training."""
-    if not name or name not in (known := list(known)):
-        have = ", ".join(name for name in known if name and "." not in name) or "none"
-        raise ValueError(f"the {whose} has no tap {name!r}; it has {have}.")
+def check_answers(teacher: Teacher, tap: str) -> None:
+    """Refuse a teacher that does not answer with the features of `tap`, before training."""
+    if tap not in (known := getattr(teacher, "taps", ())):
+        raise ValueError(
+            f"the teacher has no tap {tap!r}; it has {', '.join(known) or 'none'}: name it when "
+            "the teacher is built, Frozen(net, data, taps=[...])."
+        )

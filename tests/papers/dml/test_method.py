@@ -180,6 +180,56 @@ def test_confident_disagreement_is_right_and_pulls(dtype: torch.dtype, target: s
     assert gradient(loss, z_k).abs().min() > 0.9
 
 
+def ruled_out(shape: tuple[int, int, int] = (3, 4, 5)) -> list[Tensor]:
+    """Return logits where all peers rule out class 2, and the last peer class 3 besides."""
+    z = logits(*shape)
+    for z_l in z:
+        z_l[:, 2] = -math.inf
+    z[-1][:, 3] = -math.inf
+    return z
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_classes_that_are_ruled_out_cost_nothing(target: str):
+    z = ruled_out()
+    z_k = z[0].clone().requires_grad_()
+    loss = mimicry_loss(z_k, z[1:], target)
+    assert loss.item() == pytest.approx(slow_mimicry(z, 0, target), rel=1e-9)
+    assert gradient(loss, z_k).isfinite().all()
+    assert mimicry_loss(z_k, [z_k.detach()] * 2, target).item() == pytest.approx(0, abs=1e-12)
+    assert (mean_posterior(z)[:, 2] == -math.inf).all() and mean_posterior(z)[:, 3].isfinite().all()
+
+
+def test_ruling_out_what_the_target_does_not_costs_everything():
+    """The mean of logits rules out class 3, too, as one of the two others does."""
+    z = ruled_out()
+    found = {target: mimicry_loss(z[2], z[:2], target).item() for target in TARGETS}
+    assert list(found.values()) == [math.inf] * len(TARGETS)
+    found = {target: mimicry_loss(z[2], [z[0], z[2]], target).item() for target in TARGETS}
+    assert [target for target in TARGETS if math.isfinite(found[target])] == ["logits"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_computed_in_float32(dtype: torch.dtype, target: str):
+    for scale in (1, 10):
+        z = [(scale * z_l).to(dtype) for z_l in logits(3, 4, 5)]
+        loss = mimicry_loss(z[0].requires_grad_(), z[1:], target)
+        assert loss.dtype == torch.float32
+        expected = slow_mimicry([z_l.detach().double() for z_l in z], 0, target)
+        assert loss.item() == pytest.approx(expected, rel=1e-5)
+        assert gradient(loss, z[0]).isfinite().all()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("shapes", [[(2, 3), (2, 4)], [(2, 3), (1, 3)], [(3,), (3,)], [(0, 3)] * 2])
+def test_logits_that_are_not_of_one_shape_are_refused(target: str, shapes: list[tuple[int, ...]]):
+    mine, other = (torch.zeros(shape) for shape in shapes)
+    for others in ([other], [mine, other], [other, other]):
+        with pytest.raises(ValueError, match=r"both must be \(B, C\), equal and not empty"):
+            mimicry_loss(mine, others, target)
+
+
 # --- the method ---------------------------------------------------------------------------------
 
 
@@ -436,6 +486,8 @@ slope = partial(test_the_gradient_is_the_gap_to_the_mean_posterior, shape=(3, 4,
 named = partial(test_terms_are_named_and_weighted, K=4, weight=0.5, target="sum")
 pair_named = partial(test_terms_are_named_and_weighted, K=2, weight=1.0, target="each")
 posterior = partial(test_the_mean_posterior_is_the_mean_of_posteriors, shape=(3, 4, 3))
+half = {t: partial(test_half_precision_is_computed_in_float32, torch.float16, t) for t in TARGETS}
+shaped = partial(test_logits_that_are_not_of_one_shape_are_refused, "mean", [(2, 3), (2, 4)])
 MUTANTS = {
     "sum for mean": (
         mimicry_loss,
@@ -464,23 +516,26 @@ MUTANTS = {
     "logits for posteriors": (
         mimicry_loss,
         "mean_posterior(others)",
-        "torch.stack(list(others)).mean(dim=0)",
+        "stacked(others).mean(dim=0)",
         [oracle["mean"], slope],
     ),
     "posteriors for logits": (
         mimicry_loss,
-        "torch.stack(list(others)).mean(dim=0)",
+        "stacked(others).mean(dim=0)",
         "mean_posterior(others)",
         [oracle["logits"], slope],
     ),
     "no division by K": (mean_posterior, " - math.log(len(z))", "", [posterior]),
     "mean of logarithms": (
         mean_posterior,
-        "torch.logsumexp(F.log_softmax(torch.stack(list(z)), dim=2), dim=0) - math.log(len(z))",
-        "F.log_softmax(torch.stack(list(z)), dim=2).mean(dim=0)",
+        "torch.logsumexp(F.log_softmax(stacked(z), dim=2), dim=0) - math.log(len(z))",
+        "F.log_softmax(stacked(z), dim=2).mean(dim=0)",
         [posterior, oracle["mean"]],
     ),
     "softmax over peers": (mean_posterior, "dim=2", "dim=0", [posterior, oracle["mean"]]),
+    "shapes not checked": (mimicry_loss, "check_logits(z_k, z_l)", "pass", [shaped]),
+    "the first shape checked only": (mimicry_loss, "in others:", "in others[:1]:", [shaped]),
+    "half precision kept": (dml.stacked, "in_float32(z_l)", "z_l", [half["mean"], half["logits"]]),
     "a peer mimics itself": (DML, "place != k", "place == k", [named]),
     "itself among the others": (DML, "if place != k", "", [pair_named]),
     "weight forgotten": (DML, "self.weight * mimicry", "mimicry", [named]),
