@@ -1,1 +1,40 @@
-"""kdlab: an interactive course and lab on knowledge distillation."""
+"""kdlab: an interactive course and lab on knowledge distillation.
+
+The names that notebooks use stand here. Each is loaded when it is first asked for, so that
+``import kdlab`` costs nothing.
+"""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "data": "Batch Data load",
+    "measure": "evaluate logits_of",
+    "models": "build size tap",
+    "seeds": "generator",
+    "train.fit": "fit run",
+    "train.frozen": "Frozen",
+    "train.method": "CE hard_loss",
+    "train.recipe": "Recipe",
+    "train.teachers": "snapshots teacher",
+    "train.worlds": "replicate world",
+    "runs.compare": "compare start_workers",
+    "runs.claims": "Claim chosen cell interval paired",
+    "show.report": "gain report say summary table",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+__all__ = list(_HOME_OF)  # noqa: PLE0604 - derived from the table above
+
+
+def __getattr__(name: str) -> Any:
+    """Load `name` from the module that holds it."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'kdlab' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"kdlab.{_HOME_OF[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the names, for completion."""
+    return sorted(_HOME_OF)

@@ -1,10 +1,11 @@
-"""One word switches every notebook: how many seeds, how many updates, which networks."""
+"""One word switches every notebook: how many runs, how many updates, which networks."""
 
 from dataclasses import dataclass, replace
 
 from kdlab.data import Data, load
 from kdlab.train.recipe import Recipe
 from kdlab.train.teachers import TEACHER
+from kdlab.train.worlds import World, world
 
 STUDENT = Recipe()
 WHOLE = replace(TEACHER, epochs=8)
@@ -18,6 +19,7 @@ class Budget:
     """What a notebook may spend.
 
     Args:
+        live: new replicates of the comparison that a notebook trains before the reader's eyes.
         seeds: of the arms that carry a claim about accuracy.
         sweep: seeds of each point of a sweep.
         steps: updates of a student; None: what `student_recipe` says.
@@ -28,6 +30,7 @@ class Budget:
     """
 
     name: str
+    live: int = 3
     seeds: int = 10
     sweep: int = 5
     steps: int | None = 250
@@ -47,6 +50,15 @@ class Budget:
         """The student's recipe with this budget's number of updates."""
         return replace(self.student_recipe, steps=self.steps)
 
+    def world(self, dataset: str = "auto") -> World:
+        """Return the world `dataset`, or the budget's own for "auto", with this budget's nets."""
+        name = self.dataset if dataset == "auto" else dataset
+        if self.name == "lesson":
+            return world(name)
+        nets = {"teacher_net": self.teacher_net, "student_net": self.student_net}
+        recipes = {"recipe": self.recipe, "teacher_recipe": self.teacher_recipe}
+        return world(name, small_net=self.small_net, **nets, **recipes)
+
     def load(self, dataset: str = "auto", n_labelled: int | None = None) -> Data:
         """Load `dataset`, or the budget's own for "auto", with `n_labelled` labelled images."""
         name = self.dataset if dataset == "auto" else dataset
@@ -56,6 +68,7 @@ class Budget:
 BUDGETS = {
     "ci": Budget(
         "ci",
+        live=1,
         seeds=2,
         sweep=2,
         steps=10,
@@ -68,6 +81,7 @@ BUDGETS = {
     "long": Budget("long", steps=2000),
     "full": Budget(
         "full",
+        live=3,
         seeds=5,
         steps=None,
         dataset="cifar100",

@@ -232,22 +232,23 @@ def gather(
     width, never at the sign, and only arms of claims that are still too wide go on.
     """
     wanted = [w for w in WORLDS if any(w in c.worlds for c in comparisons)]
-    for name in [w for w in wanted if worlds is None or w in set(worlds)]:
-        here = [c for c in comparisons if name in c.worlds]
-        growing = [c for c in here if c.replicates is None]
-        options: dict[str, Any] = {"command": command, "folder": folder, "n_jobs": n_jobs}
-        arms = {c.name: set(c.arms) for c in growing}
-        for n in world(name).least:
+    wanted = [w for w in wanted if worlds is None or w in set(worlds)]
+    options: dict[str, Any] = {"command": command, "folder": folder, "n_jobs": n_jobs}
+    growing = [c for c in comparisons if c.replicates is None]
+    goes_on = {(w, c.name): set(c.arms) for c in growing for w in wanted if w in c.worlds}
+    for stage in range(max(len(world(w).least) for w in wanted)):
+        for name in [w for w in wanted if len(world(w).least) > stage]:
             for c in growing:
-                if arms[c.name]:
-                    ordered = [arm for arm in c.arms if arm in arms[c.name]]
-                    measure(notebook, c, name, n, ordered, **options)
+                if arms := [arm for arm in c.arms if arm in goes_on.get((name, c.name), ())]:
+                    measure(notebook, c, name, world(name).least[stage], arms, **options)
             wide = too_wide(claims(tables(notebook, comparisons, folder)), name)
-            arms = {c.name: {arm for of, arm in wide if of == c.name} for c in growing}
-            say(f"{notebook}, {name}: {n} replicates; arms that go on: {sorted(wide) or 'none'}")
-        for c in here:
-            if c.replicates is not None:
-                measure(notebook, c, name, c.replicates, **options)
+            for c in growing:
+                goes_on[name, c.name] = {arm for of, arm in wide if of == c.name}
+            told = ", ".join(f"{of}: {arm}" for of, arm in sorted(wide)) or "none"
+            say(f"{notebook}, {name}: {world(name).least[stage]} replicates; too wide yet: {told}")
+    for c in comparisons:
+        for name in [w for w in c.worlds if w in wanted and c.replicates is not None]:
+            measure(notebook, c, name, c.replicates or 0, **options)
 
 
 def tables(

@@ -20,6 +20,8 @@ from kdlab.train.frozen import Frozen
 from kdlab.train.recipe import Recipe
 from kdlab.train.teachers import TEACHER, teacher
 
+STUDENT = Recipe(steps=2000)
+
 
 @dataclass(frozen=True)
 class World:
@@ -28,18 +30,19 @@ class World:
     Args:
         name: what `kdlab.data.load` knows, or a path.
         words: what its images show, in one plain word.
-        steps: updates of a student, after which longer training changes no claim; measured in
-            ``data/README.md``.
+        n_labelled: how many images of the pool carry a label; None: the data set's default.
+        recipe: of a student; after so many updates longer training changes no claim, as measured
+            in ``data/README.md``.
         least: replicates to begin with, and the numbers to which they grow.
     """
 
     name: str
     words: str = field(repr=False)
-    n_labelled: int
+    n_labelled: int | None
     teacher_net: str = "cnn32"
     student_net: str = "cnn4"
     small_net: str = "cnn2"
-    steps: int = 2000
+    recipe: Recipe = STUDENT
     teacher_recipe: Recipe = TEACHER
     least: tuple[int, ...] = field(default=(10, 20, 40), repr=False)
 
@@ -99,7 +102,10 @@ class Replicate:
 
     def recipe(self, longer: float = 1) -> Recipe:
         """Return the students' recipe, `longer` times as many updates as the world's."""
-        return Recipe(steps=max(1, round(longer * self.world.steps)))
+        own = self.world.recipe
+        if own.steps is None:
+            return replace(own, epochs=max(1, round(longer * own.epochs)))
+        return replace(own, steps=max(1, round(longer * own.steps)))
 
     def train(
         self, method: nn.Module, data: Data | None = None, longer: float = 1, watch: bool = False
@@ -117,8 +123,8 @@ def world(name: str, **changes: Any) -> World:
     """
     known = WORLDS.get(name)
     if known is None:
-        data = load(name)
-        known = World(name, "your images", len(data.train.y))
+        load(name)  # says what is wrong with it
+        known = World(name, "your images", None)
     return replace(known, **changes)
 
 

@@ -24,7 +24,7 @@ QUICK = replace(
     worlds.WORLDS["mnist5k"],
     teacher_net="cnn2",
     student_net="cnn2",
-    steps=2,
+    recipe=Recipe(steps=2),
     teacher_recipe=Recipe(steps=2),
     least=(5, 8, 12),
 )
@@ -93,7 +93,7 @@ def test_changed_code_makes_its_own_rows_stale_and_only_those(tmp_path, monkeypa
 
 def test_another_setting_of_the_world_makes_its_rows_stale(tmp_path, monkeypatch):
     run(PAIR, tmp_path)
-    monkeypatch.setitem(worlds.WORLDS, "mnist5k", replace(QUICK, steps=3))
+    monkeypatch.setitem(worlds.WORLDS, "mnist5k", replace(QUICK, recipe=Recipe(steps=3)))
     assert stale("00_x", [PAIR], tmp_path)["runs"].sum() == 6
     monkeypatch.setitem(worlds.WORLDS, "mnist5k", replace(QUICK, words="numbers", least=(3,)))
     assert stale("00_x", [PAIR], tmp_path).empty
@@ -154,7 +154,7 @@ from kdlab.train.recipe import Recipe
 from kdlab.runs.evidence import Comparison, measure
 from tests.runs import evidence_arms as arms
 worlds.WORLDS["mnist5k"] = replace(worlds.WORLDS["mnist5k"], teacher_net="cnn2", student_net="cnn2",
-    steps=2, teacher_recipe=Recipe(steps=2))
+    recipe=Recipe(steps=2), teacher_recipe=Recipe(steps=2))
 pair = Comparison("pair", {{"slow": arms.slow, "plain": arms.plain}}, replicates=6)
 measure("00_x", pair, "mnist5k", 6, folder=Path({str(tmp_path)!r}), n_jobs=1)
 """

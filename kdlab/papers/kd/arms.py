@@ -10,7 +10,7 @@ from kdlab.measure import logits_of
 from kdlab.papers.kd.method import KD
 from kdlab.seeds import generator
 from kdlab.train.fit import fit
-from kdlab.train.frozen import permuted, without_class
+from kdlab.train.frozen import Frozen, permuted, without_class
 from kdlab.train.method import CE
 from kdlab.train.worlds import Replicate
 
@@ -31,10 +31,14 @@ def kd(r: Replicate, T: float = 4.0, small: bool = False, longer: float = 1) -> 
 
 
 def kd_permuted(r: Replicate) -> Row:
-    """The control: each image keeps its top class and its softness, not which other is close."""
+    """The control: soft targets without the ranking of the wrong classes."""
+    return r.train(KD(r.student(), without_ranking(r), T=4.0, alpha=0.9))
+
+
+def without_ranking(r: Replicate) -> Frozen:
+    """The teacher, each image with its top class and its softness, not with which other is close."""
     source = generator(r.r, "permuted")
-    teacher = r.teacher.mapped(lambda z, _: permuted(z, source))
-    return r.train(KD(r.student(), teacher, T=4.0, alpha=0.9))
+    return r.teacher.mapped(lambda z, _: permuted(z, source))
 
 
 def unseen(r: Replicate, column: bool = True) -> Row:

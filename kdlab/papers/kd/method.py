@@ -47,8 +47,8 @@ def kd_loss(z_s: Tensor, z_t: Tensor, T: float) -> Tensor:
 
     >>> import torch
     >>> z_s, z_t = torch.tensor([[1.0, 2.0, 0.0]]), torch.tensor([[2.0, 0.0, 1.0]])
-    >>> round(kd_loss(z_s, z_t, T=2.0).item(), 6)
-    0.882058
+    >>> round(kd_loss(z_s, z_t, T=2.0).item(), 5)
+    0.88206
     """
     check_logits(z_s, z_t)
     check_temperature(T)

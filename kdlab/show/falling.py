@@ -1,0 +1,126 @@
+"""The headline trains before the reader's eyes: its dots fall onto those of the evidence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kdlab.runs.claims import interval
+from kdlab.runs.compare import compare, processes
+from kdlab.runs.evidence import Arm, InWorld, teach
+from kdlab.show.plots import bundle, figure, look
+from kdlab.show.predict import folded
+from kdlab.train.worlds import World
+
+FIRST = 1000  # replicates from here on are the readers'; those of the evidence are below
+
+
+def live(
+    arms: Mapping[str, Arm],
+    world: World,
+    replicates: int,
+    seed: int = 0,
+    *,
+    known: pd.DataFrame | None = None,
+    guesses: Callable[[Axes, Sequence[str]], object] | None = None,
+    label: str = "test accuracy in % (axis cut)",
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Train the arms on new replicates of `world`; each dot falls as its run ends.
+
+    Args:
+        arms: {name: function of a `kdlab.train.worlds.Replicate`}.
+        world: where; its teachers are trained first.
+        replicates: how many new ones.
+        seed: the reader's own; another number draws other replicates.
+        known: evidence of the same arms, which stands behind the dots at once.
+        guesses: ``Guesses.draw``, which adds the reader's intervals to the rows.
+
+    Returns:
+        One row a run: arm, seed, and what the arm measured. Everything is kept: a second time
+        takes no time.
+    """
+    here = known[known["world"] == world.name] if known is not None and len(known) else None
+    seeds = [FIRST + replicates * seed + i for i in range(replicates)]
+    print(
+        f"{len(seeds)} teachers and {len(seeds) * len(arms)} students"
+        + _minutes(arms, here, len(seeds), processes(n_jobs))
+    )
+    handle = display(_picture(arms, here, None, guesses, label), raw=True, display_id=True)
+
+    def draw(runs: pd.DataFrame) -> None:
+        if handle is not None:
+            handle.update(_picture(arms, here, runs, guesses, label), raw=True)
+
+    compare({"teacher": InWorld(teach, world)}, seeds, n_jobs=n_jobs, title="teachers")
+    jobs = {name: InWorld(arm, world) for name, arm in arms.items()}
+    return compare(jobs, seeds, n_jobs=n_jobs, title="students", on_row=draw)
+
+
+def _minutes(arms: Mapping[str, Arm], here: pd.DataFrame | None, n: int, cores: int) -> str:
+    """Say how long it will take, by what the same runs took for the evidence."""
+    if here is None or here.empty:
+        return "; nobody has timed them here yet."
+    each = here.groupby("arm")["seconds"].median().reindex(list(arms)).dropna()
+    seconds = (each.sum() + each.max()) * n / cores  # a teacher takes about as long as a student
+    return f": about {max(10, round(seconds, -1)):.0f} s where nothing is stored yet."
+
+
+def _picture(
+    arms: Mapping[str, Arm],
+    here: pd.DataFrame | None,
+    runs: pd.DataFrame | None,
+    guesses: Callable[[Axes, Sequence[str]], object] | None,
+    label: str,
+) -> dict[str, str]:
+    """Return the figure folded, so that the stored page does not answer the reader's guess."""
+    fig = rows_of_dots(list(arms), here, runs, guesses, label)
+    means = [f"{name} {_mean(here, name)}" for name in arms]
+    alt = "One row a student. Small dots: the evidence; large dots: your runs. " + "; ".join(means)
+    found = bundle(fig, alt)
+    told = "Your runs on the evidence (guess first, then open)"
+    return {"text/html": folded(found["text/html"], told), "text/plain": alt}
+
+
+def _mean(here: pd.DataFrame | None, name: str) -> str:
+    if here is None or here.empty:
+        return "not measured before"
+    return str(interval(here.loc[here["arm"] == name, "accuracy"], unit="%"))
+
+
+def rows_of_dots(
+    names: Sequence[str],
+    known: pd.DataFrame | None,
+    runs: pd.DataFrame | None,
+    guesses: Callable[[Axes, Sequence[str]], object] | None = None,
+    label: str = "test accuracy in %",
+) -> Figure:
+    """Draw a row per arm: evidence as small dots with mean and interval, new runs as large dots."""
+    fig, ax = figure(size=(9.2, 0.9 + 0.72 * len(names)))
+    for place, name in enumerate(names):
+        style: dict[str, Any] = look(name, place)
+        if known is not None and (x := known.loc[known["arm"] == name, "accuracy"]).size:
+            found = interval(x)
+            jitter = np.linspace(-0.16, 0.16, len(x))
+            ax.plot(x, place + jitter, ".", color=style["color"], alpha=0.4, markersize=6)
+            ax.plot([found.low, found.high], [place + 0.3] * 2, color=style["color"], linewidth=4)
+            ax.plot(found.mean, place + 0.3, "|", color="black", markersize=9)
+        if runs is not None and len(runs) and (y := runs.loc[runs["arm"] == name, "accuracy"]).size:
+            ax.plot(
+                y,
+                [place - 0.26] * len(y),
+                linestyle="none",
+                markersize=10,
+                markeredgecolor="black",
+                **style,
+            )
+    if guesses is not None:
+        guesses(ax, names)
+    ax.set_yticks(range(len(names)), list(names))
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_xlabel(label)
+    return fig
