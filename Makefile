@@ -7,7 +7,7 @@
 #   make evidence    measure what the notebooks report; hours, resumes   ARGS="--only 00_kd"
 #   make bench       time kdlab against other ways to distil
 #   make lint        ruff, codespell, mypy
-#   make check       lint, test, and notebooks at a shrunk budget full: what CI runs
+#   make check       lint, test, notebooks at a shrunk budget full, other processors: what CI runs
 #   make clean       remove builds and caches (keeps .venv and data/cache)
 
 PYTHON ?= python3
@@ -59,23 +59,52 @@ lint: $(VENV)/.test
 	$(RUN) codespell_lib
 	$(RUN) mypy
 
+# Simpler instructions of this processor stand in for other processors: they round otherwise.
+NUMERIC := tests/papers tests/test_measure.py tests/train tests/bench
+
 check: lint
 	$(MAKE) test PART=
+	ATEN_CPU_CAPABILITY=default $(MAKE) test ARGS="$(NUMERIC)"
+	ONEDNN_MAX_CPU_ISA=SSE41 $(MAKE) test ARGS="$(NUMERIC)"
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-exec rm -rf {} +
 
-# A stamp file says which extras are installed from the present pins.
-$(VENV)/.lab: EXTRAS := lab
-$(VENV)/.test: EXTRAS := lab,test
-$(VENV)/.bench: EXTRAS := lab,test,bench
-$(VENV)/.dev: EXTRAS := lab,test,dev
+# Of what pip says, what takes long: files of 30 MB and more. Its errors are on another stream.
+LONG := s/^ *Downloading (.*\/)?([^-\/]+)-.*\((([3-9]|[0-9]{2,})[0-9]\.[0-9] MB)\).*/  downloading \2, \3/p; \
+	s/^Installing collected packages.*/  unpacking/p
 
-$(VENV)/.lab $(VENV)/.test $(VENV)/.bench $(VENV)/.dev: $(PINS) | $(BIN)/pip
-	$(RUN) pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
-	@touch $@
+# The stamp tells whether pip succeeded, because a pipe ends as its last command does.
+define install
+@rm -f $@; { $(2) $(RUN) pip install --disable-pip-version-check --progress-bar off \
+	-c constraints.txt $(1) && touch $@; } | sed -nE '$(LONG)'
+@test -e $@ || { echo 'pip says above what is wrong. The same command tries again.'; exit 1; }
+endef
+
+# A stamp file says that an extra is installed from the present pins. The first one installs kdlab
+# itself; each of the others adds what its extra names, and installs nothing twice.
+TORCH = $(wildcard $(VENV)/lib/python*/site-packages/torch)
+FIRST := Installing kdlab, JupyterLab and PyTorch into $(VENV), only once: about 3 GB to download \
+	on Linux, less elsewhere. It took 3 to 4 minutes on a laptop with a fast network.
+AGAIN := Installing what kdlab and JupyterLab lack in $(VENV): about a minute.
+
+$(VENV)/.lab: $(PINS) | $(BIN)/pip
+	@echo '$(if $(TORCH),$(AGAIN),$(FIRST))'
+	$(call install,-e '.[lab]')
+
+EXTRA := import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*project["optional-dependencies"][sys.argv[1]], sep="\n")
+
+$(VENV)/.test: TOLD := the test tools, only once: about a minute
+$(VENV)/.bench: TOLD := torchdistill, only once: about a minute
+$(VENV)/.dev: TOLD := pre-commit, only once: a few seconds
+$(VENV)/.dev: | $(VENV)/.test
+
+$(VENV)/.test $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: $(PINS) | $(VENV)/.lab
+	@echo 'Installing $(TOLD).'
+	$(call install,-r /dev/stdin,$(BIN)/python -c '$(EXTRA)' $* |)
 
 # pip comes last in a virtual environment, so its presence means that the environment is whole.
 $(BIN)/pip:

@@ -13,7 +13,9 @@ the other ways' runs of the same seeds one after another, tests included on both
 tensors in memory, on validation images too; theirs through a loader, on test images only. It is
 timed twice in every round: with new worker processes, so that their start and their imports are on
 kdlab's time alone, and with workers that run already, as in a notebook, whose first cell starts
-them.
+them. No bar asks for the former.
+
+A second table has a step of every paper's method over one of the student alone: `bench.steps`.
 """
 
 import argparse
@@ -41,12 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="runs of every way = seeds")
     parser.add_argument("--images", type=int, default=2500, help="that the student learns from")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
-    parser.add_argument("--write-readme", action="store_true", help="put the table into --readme")
+    parser.add_argument("--write-readme", action="store_true", help="put the tables into --readme")
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     return parser
 
 
 def _bench(args: argparse.Namespace) -> int:
+    from bench import steps
     from bench.setting import prepare
     from bench.summary import bars, markdown, record, summary
     from bench.timing import answering, interleaved, quickest_threads
@@ -75,9 +78,12 @@ def _bench(args: argparse.Namespace) -> int:
     table = summary(runs, new, warm, images=args.images * args.epochs)
     found = bars(table, args.rounds)
     caption = _caption(args, cores, table_seconds)
-    text = markdown(table, args.rounds, caption)
+    times = steps.step_times(setting)
+    second = steps.markdown(steps.over_ce(times), steps.caption(setting))
+    text = f"{markdown(table, args.rounds, caption)}\n\n{second}"
     print(f"\n{text}\n\n" + "\n".join(map(str, found)))
-    everything = record(runs, found, setting=caption, comparisons=comparisons.to_dict("list"))
+    facts = {"comparisons": comparisons.to_dict("list"), "steps": times.to_dict("list")}
+    everything = record(runs, found, setting=caption, **facts)
     write_atomic(args.json, json.dumps(everything, indent=1).encode())
     if args.write_readme:
         readme.write(args.readme, "bench", text)

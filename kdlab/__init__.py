@@ -8,6 +8,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "budget": "plan",
     "data": "Batch Data load",
     "measure": "evaluate logits_of",
     "models": "build size tap",
@@ -19,18 +20,31 @@ _HOMES = {
     "train.teachers": "snapshots teacher",
     "train.worlds": "replicate world",
     "runs.compare": "compare start_workers",
-    "runs.claims": "Claim chosen cell interval paired",
+    "runs.claims": "Claim",
+    "runs.differences": "chosen cell interval paired",
+    "runs": "evidence",
+    "show.falling": "live",
+    "show.forest": "show_forest",
+    "show.panels": "choice panel slider",
+    "show.plots": "show_figure",
+    "show.predict": "Guesses",
+    "show.proof": "agree",
     "show.report": "gain report say summary table",
+    "papers": "check",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-__all__ = list(_HOME_OF)  # noqa: PLE0604 - derived from the table above
+__all__ = list(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
     """Load `name` from the module that holds it."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'kdlab' has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"kdlab.{_HOME_OF[name]}"), name)
+    home = f"kdlab.{_HOME_OF[name]}"
+    if name == "evidence":
+        found: Any = importlib.import_module(f"{home}.{name}")
+    else:
+        found = getattr(importlib.import_module(home), name)
     globals()[name] = found
     return found
 

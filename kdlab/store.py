@@ -104,11 +104,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     from safetensors.numpy import save_file
 
     arrays = {name: np.asarray(t.numpy(), order="C") for name, t in tensors.items()}
-    metadata = {"facts": json.dumps(facts), "sum": digest(*sum(sorted(arrays.items()), ()))}
+    told = {**facts, "sum": digest(*sum(sorted(arrays.items()), ()))}
     path.parent.mkdir(parents=True, exist_ok=True)
     # not write_atomic: the bytes of CIFAR would be in memory once more
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        save_file(arrays, Path(folder) / path.name, metadata=metadata)
+        save_file(arrays, Path(folder) / path.name, metadata={"facts": json.dumps(told)})
         os.replace(Path(folder) / path.name, path)
 
 
@@ -118,6 +118,7 @@ def map_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["facts"])
+        del facts["sum"]
         return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
 
 
@@ -132,13 +133,13 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            told = (file.metadata() or {}).get("sum")
+            told = json.loads((file.metadata() or {}).get("facts", "{}")).get("sum")
             found = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
         arrays = [(name, tensor.numpy()) for name, tensor in found.items()]
         if told == digest(*sum(arrays, ())):
             return found
         reason = "its checksum does not match"
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         reason = str(error)
     warnings.warn(
         f"the stored {what} {path.name} is damaged ({reason}); it is made again.", stacklevel=2

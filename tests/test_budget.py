@@ -6,7 +6,7 @@ import pytest
 
 from kdlab.budget import BUDGETS, plan
 from kdlab.models import build, size
-from kdlab.show.claims import FEWEST
+from kdlab.runs.claims import FEWEST
 
 
 @pytest.mark.parametrize("name", BUDGETS)

@@ -52,7 +52,12 @@ def interval(x: Iterable[float], level: float = LEVEL, unit: str = "") -> Interv
     x = np.asarray(list(x), dtype=float)
     if len(x) < 2:
         return Interval(float(x[0]) if len(x) else np.nan, np.nan, np.nan, len(x), unit)
-    return _student(x.mean(), stats.sem(x), len(x), level, unit)
+    return _student(x.mean(), standard_error(x), len(x), level, unit)
+
+
+def standard_error(x: np.ndarray) -> float:
+    """Return the standard error of the mean of `x` (n,), for n of 2 or more."""
+    return float(x.std(ddof=1) / np.sqrt(len(x)))
 
 
 def _student(mean: float, error: float, n: int, level: float, unit: str) -> Interval:
@@ -143,14 +148,18 @@ def difference(
     for _, rows in table.groupby("world", sort=False):
         if not all(set(side) <= set(rows["arm"]) for side in sides):
             continue
-        a, b = (chosen(rows[rows["arm"].isin(side)], "arm") for side in sides)
+        a, b = (
+            side[0] if len(side) == 1 else chosen(rows[rows["arm"].isin(side)], "arm")
+            for side in sides
+        )
         gaps.append(paired(rows, a, b, metric))
         if metric == "accuracy" and "correct" in rows:
             one, two, at = (
                 cell(rows, m, arm=arm) for m, arm in (("correct", a), ("correct", b), ("rows", a))
             )
             for key in gaps[-1].index:
-                images[key] = 100 * (one[key].astype(float) - two[key]), at[key]
+                if one[key] is not None and two[key] is not None:
+                    images[key] = 100 * (one[key].astype(float) - two[key]), at[key]
     x = pd.concat(gaps) if gaps else pd.Series(dtype=float)
     return Difference(x, images, frozenset((name, arm) for side in sides for arm in side))
 
@@ -160,7 +169,7 @@ def over_images(gap: Difference, world: str, level: float, unit: str = "") -> In
 
     A crossed model of replicate and image, since the test sets of the replicates overlap: the
     variance is clustered both ways (Cameron, Gelbach, Miller 2011, Journal of Business and Economic
-    Statistics 29, equation 2.11), and never taken below the one over replicates alone.
+    Statistics 29), and never taken below the one over replicates alone.
     """
     found = [pair for key, pair in gap.images.items() if key[0] == world]
     if len(found) < 2:
@@ -170,9 +179,8 @@ def over_images(gap: Difference, world: str, level: float, unit: str = "") -> In
     apart, mean = d - d.mean(), d.mean()
 
     def clustered(groups: np.ndarray) -> float:
-        _, place = np.unique(groups, return_inverse=True)
-        sums = np.bincount(place, apart)
-        return float((sums**2).sum() * len(sums) / max(1, len(sums) - 1)) / len(d) ** 2
+        sums, n = np.bincount(groups, apart), np.count_nonzero(np.bincount(groups))
+        return float(sums @ sums) * n / max(1, n - 1) / len(d) ** 2
 
     over = clustered(replicates)
     both = over + clustered(rows) - clustered(np.arange(len(d)))

@@ -9,11 +9,10 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kdlab.runs.claims import interval
 from kdlab.runs.compare import compare, processes
+from kdlab.runs.differences import interval
 from kdlab.runs.evidence import Arm, InWorld, teach
 from kdlab.show.plots import bundle, figure, look
-from kdlab.show.predict import folded
 from kdlab.train.worlds import World
 
 FIRST = 1000  # replicates from here on are the readers'; those of the evidence are below
@@ -26,7 +25,7 @@ def live(
     seed: int = 0,
     *,
     known: pd.DataFrame | None = None,
-    guesses: Callable[[Axes, Sequence[str]], object] | None = None,
+    guesses: Callable[[Axes, Sequence[str]], str] | None = None,
     label: str = "test accuracy in % (axis cut)",
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
@@ -74,16 +73,14 @@ def _picture(
     arms: Mapping[str, Arm],
     here: pd.DataFrame | None,
     runs: pd.DataFrame | None,
-    guesses: Callable[[Axes, Sequence[str]], object] | None,
+    guesses: Callable[[Axes, Sequence[str]], str] | None,
     label: str,
 ) -> dict[str, str]:
-    """Return the figure folded, so that the stored page does not answer the reader's guess."""
-    fig = rows_of_dots(list(arms), here, runs, guesses, label)
-    means = [f"{name} {_mean(here, name)}" for name in arms]
-    alt = "One row a student. Small dots: the evidence; large dots: your runs. " + "; ".join(means)
-    found = bundle(fig, alt)
-    told = "Your runs on the evidence (guess first, then open)"
-    return {"text/html": folded(found["text/html"], told), "text/plain": alt}
+    """Return the figure in a fold, so that a stored page does not answer the reader's guess."""
+    fig, said = rows_of_dots(list(arms), here, runs, guesses, label)
+    means = "; ".join(f"{name} {_mean(here, name)}" for name in arms)
+    alt = f"One row a student. Small dots: the evidence; large dots: your runs. {means}. {said}"
+    return bundle(fig, alt.strip(), fold="Your runs on the evidence", opened=True)
 
 
 def _mean(here: pd.DataFrame | None, name: str) -> str:
@@ -96,10 +93,13 @@ def rows_of_dots(
     names: Sequence[str],
     known: pd.DataFrame | None,
     runs: pd.DataFrame | None,
-    guesses: Callable[[Axes, Sequence[str]], object] | None = None,
+    guesses: Callable[[Axes, Sequence[str]], str] | None = None,
     label: str = "test accuracy in %",
-) -> Figure:
-    """Draw a row per arm: evidence as small dots with mean and interval, new runs as large dots."""
+) -> tuple[Figure, str]:
+    """Draw a row per arm: evidence as small dots with mean and interval, new runs as large dots.
+
+    Returns the figure and a sentence on the guesses in it, for its alternative text.
+    """
     fig, ax = figure(size=(9.2, 0.9 + 0.72 * len(names)))
     for place, name in enumerate(names):
         style: dict[str, Any] = look(name, place)
@@ -118,9 +118,8 @@ def rows_of_dots(
                 markeredgecolor="black",
                 **style,
             )
-    if guesses is not None:
-        guesses(ax, names)
+    said = guesses(ax, names) if guesses is not None else ""
     ax.set_yticks(range(len(names)), list(names))
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel(label)
-    return fig
+    return fig, said

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from kdlab.show.claims import interval
+from kdlab.runs.claims import interval
+from kdlab.show.folds import folded
 from kdlab.show.looks import LOOKS, SPARE
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -45,17 +46,22 @@ def figure(
     return fig, axes
 
 
-def show(fig: Figure, alt: str) -> None:
+def show(fig: Figure, alt: str, fold: str = "") -> None:
     """Display `fig` as a small PNG with the alternative text `alt`, and free it.
+
+    `fold`: a picture that answers a guess lies in a fold of this title.
 
     Raises:
         ValueError: see `bundle`.
     """
-    display(bundle(fig, alt), raw=True)
+    display(bundle(fig, alt, fold), raw=True)
 
 
-def bundle(fig: Figure, alt: str) -> dict[str, str]:
-    """Return what a notebook keeps of `fig`, by MIME type, and free it.
+show_figure = show  # its name beside the package `kdlab.show`
+
+
+def bundle(fig: Figure, alt: str, fold: str = "", opened: bool = False) -> dict[str, str]:
+    """Return what a notebook keeps of `fig`, by MIME type, and free it; see `show` and `folded`.
 
     Raises:
         ValueError: `alt` is shorter than 20 characters: say what the picture shows.
@@ -65,6 +71,8 @@ def bundle(fig: Figure, alt: str) -> dict[str, str]:
     data = base64.b64encode(png(fig)).decode()
     plt.close(fig)  # a figure made by pyplot itself would stay in memory
     picture = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    if fold:  # no bare image: a viewer would show it outside of the fold
+        return {"text/html": folded(picture, fold, opened), "text/plain": fold}
     return {"text/html": picture, "image/png": data, "text/plain": alt}
 
 
@@ -85,13 +93,14 @@ def dots(
     names = list(dict.fromkeys(runs[by]))
     for place, name in enumerate(names):
         x = runs.loc[runs[by] == name, metric].to_numpy(float)
-        mean, low, high = interval(x)
-        style = look(str(name), place)
+        found, style = interval(x), look(str(name), place)
         ax.plot(x, np.full(len(x), place), ".", color=style["color"], alpha=0.35, markersize=5)
-        ax.plot([low, high], [place, place], color=style["color"], linewidth=3, alpha=0.8)
-        ax.plot(mean, place, linestyle="none", markersize=8, **style)
+        ax.plot(
+            [found.low, found.high], [place, place], color=style["color"], linewidth=3, alpha=0.8
+        )
+        ax.plot(found.mean, place, linestyle="none", markersize=8, **style)
         above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
-        ax.annotate(f"{mean:.{digits}f}", (mean, place), (0, 8), **above)
+        ax.annotate(f"{found.mean:.{digits}f}", (found.mean, place), (0, 8), **above)
     ax.set_yticks(range(len(names)), [str(name) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel(label or metric)
@@ -102,8 +111,8 @@ def band(
 ) -> None:
     """Draw the mean of `y` against `x` with the 95 % interval over seeds as a band."""
     style = look(name, place) | options
-    found = [(value, *interval(group[y].to_numpy())) for value, group in runs.groupby(x)]
-    at, mean, low, high = np.array(found, dtype=float).T
+    found = [(value, interval(group[y])) for value, group in runs.groupby(x)]
+    at, mean, low, high = np.array([(v, i.mean, i.low, i.high) for v, i in found], float).T
     ax.plot(at, mean, label=name, **style)
     ax.fill_between(at, low, high, color=style["color"], alpha=0.15, linewidth=0)
 

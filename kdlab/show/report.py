@@ -1,31 +1,73 @@
 """The claims table that ends every notebook: for eyes, for screen readers and for the runner."""
 
 import hashlib
-import html
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import jinja2
 import pandas as pd
 from IPython.display import display
 
-from kdlab.show.claims import Claim, interval, judge
+from kdlab.runs.claims import FEWEST, Claim, interval, judge
+from kdlab.show.folds import folded
+from kdlab.show.words import Row, told, where_it_holds
 
 MIME = "application/vnd.kdlab.claims+json"  # what `kdlab.tools.notebooks` collects
-NARROW = 0.02  # width of an interval that two decimals would show as one number
-HEADS = ("claim", "paper", "here: mean [95 % interval], seeds", "verdict")
-CELL = "text-align: left; vertical-align: top; white-space: normal; max-width: 26em"
+PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""
+{% set cell = "text-align: left; vertical-align: top; white-space: normal; max-width: " %}
+<table class="dataframe">
+<caption>{{ caption }}</caption>
+<thead><tr>
+{% for head in heads %}
+<th scope="col" style="{{ cell }}{{ loop.first and 18 or 44 }}em">{{ head }}</th>
+{% endfor %}
+</tr></thead>
+{% for title, claims in parts if claims %}
+<tbody{% if title %} style="font-size: 90%"{% endif %}>
+{% if title %}
+<tr><th scope="rowgroup" colspan="{{ heads | length }}" style="{{ cell }}none">{{ title }}</th></tr>
+{% endif %}
+{% for claim in claims %}
+<tr><th scope="row" style="{{ cell }}18em; font-weight: normal">{{ claim.text }}</th>
+<td style="{{ cell }}14em">{{ claim.paper }}</td><td style="{{ cell }}44em">
+{% if claim.where %}
+<div><strong>{{ claim.where }}</strong></div>
+{% endif %}
+{% for line in claim.lines %}
+<div>{{ line }}</div>
+{% endfor %}
+</td><td style="{{ cell }}8em">{{ claim.margin }}</td></tr>
+{% endfor %}
+</tbody>
+{% endfor %}
+</table>
+""")
+HEADS = (
+    "claim",
+    "paper",
+    "here: mean [interval], replicates: outcome",
+    "smallest effect that matters",
+)
+CAPTION = (
+    "Claims of {}. Intervals of judged claims are widened so that, with 95 %, not one outcome is "
+    "false; those of claims also seen have 95 % each."
+)
+ALSO = "Also seen, without an outcome"
 
 
-def report(claims: Sequence[Claim], runs: pd.DataFrame, notebook: str) -> pd.DataFrame:
-    """Judge `claims` by the table `runs`, display the verdicts and return them.
+def report(
+    claims: Sequence[Claim], notebook: str, world: str = "mnist5k", fold: str = ""
+) -> pd.DataFrame:
+    """Judge `claims`, display what came out and return it.
 
     The output carries an HTML table, the same as text, and the rows as JSON under `MIME`.
 
     Args:
         claims: at least one, each with its own id.
-        runs: what `kdlab.runs.compare.compare` returned.
         notebook: stem of the notebook, e.g. "00_kd".
+        world: of claims whose numbers do not name their worlds.
+        fold: claims that answer a guess lie in a fold of this title.
 
     Raises:
         ValueError: no claims, or two with the same id.
@@ -33,61 +75,48 @@ def report(claims: Sequence[Claim], runs: pd.DataFrame, notebook: str) -> pd.Dat
     ids = [claim.id for claim in claims]
     if not ids or len(set(ids)) < len(ids):
         raise ValueError(f"report got the claims {ids}; give at least one, each with its own id.")
-    judged = judge(claims, runs, notebook)
+    judged = judge(claims, notebook, world)
     known = judged.replace([math.inf, -math.inf], math.nan).astype(object)
     rows = known.where(known.notna(), None).to_dict(orient="records")  # JSON knows null, not NaN
-    cells = [(row["claim"], row["paper"], found(row), row["verdict"]) for row in rows]
-    plain = "\n".join(f"{verdict}: {claim} Here {here}." for claim, _, here, verdict in cells)
-    content = {"text/html": as_html(cells, notebook), "text/plain": plain, MIME: rows}
-    display(content, raw=True)
+    shown = [_shown([row for row in rows if row["id"] == name]) for name in ids]
+    parts = [
+        ("", [s for s in shown if s["primary"]]),
+        (ALSO, [s for s in shown if not s["primary"]]),
+    ]
+    page = PAGE.render(heads=HEADS, parts=parts, caption=CAPTION.format(notebook))
+    plain = "\n".join(line for title, part in parts if part for line in _plain(title, part))
+    if fold:
+        page, plain = folded(page, fold), fold
+    display({"text/html": page, "text/plain": plain, MIME: rows}, raw=True)
     return judged
 
 
-def found(row: dict[str, Any]) -> str:
-    """Return our number in words, e.g. "2.31 [1.62, 3.00] points, n = 5", or a dash.
+def _shown(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what the table shows of one claim."""
+    first, several = rows[0], len(rows) > 1
+    return {
+        "text": first["claim"],
+        "paper": first["paper"],
+        "lines": [told(row) for row in rows],
+        "where": where_it_holds(rows) if several and first["primary"] else "",
+        "margin": f"{first['margin']:g} {first['unit']}" if first["primary"] else "–",
+        "primary": first["primary"],
+    }
 
-    Two decimals; one where the interval is wider than 10 or the mean is 100 or more, unless that
-    would hide on which side of 0 an end lies; four where it is narrower than 0.02.
+
+def _plain(title: str, part: Iterable[Mapping[str, Any]]) -> list[str]:
+    lines = [f"{title}:"] if title else []
+    for claim in part:
+        lines.append(f"{claim['text']} (paper: {claim['paper']})")
+        lines += [f"    {line}" for line in (claim["where"], *claim["lines"]) if line]
+    return lines
+
+
+def table(frame: pd.DataFrame, caption: str, digits: int = 2, fold: str = "") -> None:
+    """Display `frame` with `caption`, numbers rounded to `digits`, missing ones as a dash.
+
+    `fold`: a table that answers a guess lies in a fold of this title.
     """
-    mean, low, high = (row[key] for key in ("ours", "low", "high"))
-    if mean is None:
-        return "–"
-    known = low is not None and high is not None
-    digits = decimals(low, high) if known else 2
-    wide = abs(mean) >= 100 or (known and high - low > 10)
-    if digits == 2 and wide and not (known and min(abs(low), abs(high)) < 0.05):
-        digits = 1
-    shown = f"{mean:z.{digits}f}"
-    if known:
-        shown += f" [{low:z.{digits}f}, {high:z.{digits}f}]"
-    return f"{shown} {row['unit']}".strip() + f", n = {row['n']}"
-
-
-def decimals(low: float, high: float) -> int:
-    """Return how many decimals an interval needs: two, or four where two show one number."""
-    return 4 if 0 < high - low < NARROW else 2
-
-
-def as_html(cells: Sequence[tuple[str, ...]], notebook: str) -> str:
-    """Return the table with a caption, and with headers that say which cells they speak for."""
-
-    def cell(tag: str, text: str, scope: str = "") -> str:
-        return f'<{tag}{scope} style="{CELL}">{html.escape(text)}</{tag}>'
-
-    head = "".join(cell("th", name, ' scope="col"') for name in HEADS)
-    body = "".join(
-        "<tr>" + cell("th", first, ' scope="row"') + "".join(cell("td", c) for c in rest) + "</tr>"
-        for first, *rest in cells
-    )
-    caption = html.escape(f"Claims of {notebook} and their verdicts")
-    return (
-        f'<table class="dataframe"><caption>{caption}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
-
-
-def table(frame: pd.DataFrame, caption: str, digits: int = 2) -> None:
-    """Display `frame` with `caption`, numbers rounded to `digits`, missing ones as a dash."""
     styled = (
         frame.style.format(precision=digits, na_rep="–")
         .set_caption(caption)
@@ -96,8 +125,9 @@ def table(frame: pd.DataFrame, caption: str, digits: int = 2) -> None:
         .set_table_styles([{"selector": "th, td", "props": "text-align: left"}])
         .set_uuid(hashlib.sha256(caption.encode()).hexdigest()[:8])  # the same in every run
     )
-    plain = frame.round(digits).to_string(index=False)
-    display({"text/html": styled.to_html(), "text/plain": plain}, raw=True)
+    plain = fold or frame.round(digits).to_string(index=False)
+    page = folded(styled.to_html(), fold) if fold else styled.to_html()
+    display({"text/html": page, "text/plain": plain}, raw=True)
 
 
 def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.DataFrame:
@@ -106,8 +136,8 @@ def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.D
     for name, group in runs.groupby(by, sort=False):
         row: dict[str, Any] = {by: name, "n": len(group)}
         for metric in metrics:
-            mean, low, high = interval(group[metric].to_numpy())
-            row[metric] = f"{mean:.2f} ± {(high - low) / 2:.2f}" if high == high else f"{mean:.2f}"
+            x = interval(group[metric])
+            row[metric] = f"{x.mean:.2f} ± {x.half:.2f}" if x.half == x.half else f"{x.mean:.2f}"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -117,16 +147,18 @@ def say(text: str) -> None:
     display({"text/markdown": text, "text/plain": text}, raw=True)
 
 
-def gain(x: Sequence[float], unit: str = "points") -> str:
+def gain(x: Iterable[float], unit: str = "points") -> str:
     """Return differences over seeds in words: mean, 95 % interval, and where it lies.
 
-    >>> gain([1.0, 2.0, 3.0])
-    '**+2.00** points [-0.48, +4.48], n = 3: the interval includes 0'
+    >>> gain([1.0, 1.5, 2.0, 2.5, 3.0])
+    '**+2.00** [+1.02, +2.98] points, n = 5: the interval lies above 0'
     """
-    mean, low, high = interval(x)
-    if low != low:
-        return f"**{mean:+z.2f}** {unit}, n = {len(x)}: too few seeds for an interval"
-    where = "lies above" if low > 0 else "lies below" if high < 0 else "includes"
-    digits = decimals(low, high)
-    shown, *ends = (f"{number:+z.{digits}f}" for number in (mean, low, high))
-    return f"**{shown}** {unit} [{', '.join(ends)}], n = {len(x)}: the interval {where} 0"
+    ours = interval(x, unit=unit)
+    mean, space, rest = str(ours).partition(" ")
+    where = "lies above" if ours.low > 0 else "lies below" if ours.high < 0 else "includes"
+    where = f"the interval {where} 0"
+    if ours.n < FEWEST:
+        where = "too few to tell"
+    elif ours.mean != ours.mean:
+        where = "a run gave no number"
+    return f"**{mean}**{space}{rest}: {where}"

@@ -50,16 +50,14 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 
 def _claims(args: argparse.Namespace) -> int:
-    from kdlab.tools import notebooks, readme
+    from kdlab.tools import gather, notebooks, readme
 
     read = [notebooks.read(path) for path in notebooks.find(args.notebooks)]
-    rows = [row for nb in read for row in readme.claims(nb)]
-    table = readme.table(rows)
+    table = readme.table(row for nb in read for row in readme.claims(nb))
     if args.write:
         readme.write(args.readme, "claims", table)
-        if files := sorted(args.runs.glob("*.json")):
-            others = {file.stem: json.loads(file.read_text()) for file in files}
-            readme.write(args.runs / "README.md", "verdicts", readme.beside(rows, others))
+        page = readme.measured(gather.experiments(), args.evidence)
+        readme.write(args.evidence / "README.md", "evidence", page)
     print(table)
     return 0
 
@@ -101,9 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     rewrite.set_defaults(run=_notebooks)
 
     claims = commands.add_parser("claims", parents=[some], help="print the committed claims")
-    claims.add_argument("--write", action="store_true", help="and put them into the README")
+    claims.add_argument("--write", action="store_true", help="into the README; renew evidence's")
     claims.add_argument("--readme", type=Path, default=Path("README.md"))
-    claims.add_argument("--runs", type=Path, default=Path("docs/verdicts"), help="other runs")
+    claims.add_argument("--evidence", type=Path, default=Path("evidence"), help="its folder")
     claims.set_defaults(run=_claims)
 
     found = commands.add_parser("evidence", help="measure what is missing or stale")

@@ -135,7 +135,7 @@ def run(source: Path, out: Path, given: dict[str, Any]) -> Run:
             error = f"FAILED with {failure.ename}: {failure.evalue}"
         except CellTimeoutError as failure:
             error = f"FAILED: {str(failure).splitlines()[0]}"
-    write_atomic(out / source.name, notebooks.text(nb).encode())
+    write_atomic(out / source.name, notebooks.text(notebooks.close_folds(nb)).encode())
     to_html(out / source.name)
     return Run(source.stem, cost, readme.claims(nb), error)
 

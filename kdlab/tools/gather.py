@@ -4,14 +4,23 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import joblib
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_number
 
 from kdlab.papers import folders
 from kdlab.runs import evidence
-from kdlab.runs.claims import Difference
+from kdlab.runs.claims import Claim
+from kdlab.runs.differences import Difference, interval
+from kdlab.runs.evidence import Comparison, measure, tables
+from kdlab.runs.rows import FOLDER, KEYS, NOTES, command_of, read, write
+from kdlab.train.worlds import WORLDS, world
 
 
 def experiments(only: Iterable[str] = ()) -> dict[str, ModuleType]:
@@ -35,7 +44,7 @@ def command(args: argparse.Namespace) -> int:
         if args.check or args.confirm:
             if args.confirm:
                 for comparison in paper.COMPARISONS:
-                    evidence.confirm(stem, comparison, n_jobs=args.jobs, worlds=args.world)
+                    confirm(stem, comparison, n_jobs=args.jobs, worlds=args.world)
             told = stale_claims(stem, paper)
             print("\n".join(told) or f"{stem}: no evidence is stale")
             bad += bool(told)
@@ -45,7 +54,7 @@ def command(args: argparse.Namespace) -> int:
             bad += bool((found["gap"] > evidence.DISTANCE).any())
         else:
             with cluster(args.dask):
-                evidence.gather(
+                gather(
                     stem,
                     paper.COMPARISONS,
                     paper.claims,
@@ -80,3 +89,86 @@ def stale_claims(stem: str, paper: ModuleType) -> list[str]:
             lines.append(f"{stem}: {claim.id} is stale: {', '.join(arm for _, arm in hit)}")
     rest = sorted(set(arms) - named)
     return lines + [f"{stem}: {of}, {arm} is stale and carries no claim" for of, arm in rest]
+
+
+Claims = Callable[[Mapping[str, pd.DataFrame]], Sequence[Claim]]
+
+
+def gather(
+    notebook: str,
+    comparisons: Sequence[Comparison],
+    claims: Claims,
+    *,
+    worlds: Iterable[str] | None = None,
+    folder: Path = FOLDER,
+    n_jobs: int | None = None,
+    command: str = "",
+    say: Callable[[str], None] = print,
+) -> None:
+    """Measure all comparisons of a notebook that are missing or stale.
+
+    Where a comparison names no number of replicates, they grow as the world says, until the 95 %
+    interval of each primary claim is narrower on either side than its margin. The rule looks at the
+    width, never at the sign, and only arms of claims that are still too wide go on.
+    """
+    wanted = [w for w in WORLDS if any(w in c.worlds for c in comparisons)]
+    wanted = [w for w in wanted if worlds is None or w in set(worlds)]
+    options: dict[str, Any] = {"command": command, "folder": folder, "n_jobs": n_jobs}
+    growing = [c for c in comparisons if c.replicates is None]
+    goes_on = {(w, c.name): set(c.arms) for c in growing for w in wanted if w in c.worlds}
+    for stage in range(max(len(world(w).least) for w in wanted)):
+        for name in [w for w in wanted if len(world(w).least) > stage]:
+            for c in growing:
+                if arms := [arm for arm in c.arms if arm in goes_on.get((name, c.name), ())]:
+                    measure(notebook, c, name, world(name).least[stage], arms, **options)
+            wide = too_wide(claims(tables(notebook, comparisons, folder)), name)
+            for c in growing:
+                goes_on[name, c.name] = {arm for of, arm in wide if of == c.name}
+            told = ", ".join(f"{of}: {arm}" for of, arm in sorted(wide)) or "none"
+            say(f"{notebook}, {name}: {world(name).least[stage]} replicates; too wide yet: {told}")
+    for c in comparisons:
+        for name in [w for w in c.worlds if w in wanted and c.replicates is not None]:
+            measure(notebook, c, name, c.replicates or 0, **options)
+
+
+def too_wide(claims: Iterable[Claim], name: str) -> set[tuple[str, str]]:
+    """Return the (comparison, arm) pairs of primary claims whose interval is wider than allowed."""
+    wide = set[tuple[str, str]]()
+    for claim in claims:
+        x = claim.by_world().get(name)
+        measured = claim.primary and isinstance(claim.x, Difference) and x is not None
+        if measured and not interval(x).half < claim.margin:
+            wide |= claim.x.arms
+    return wide
+
+
+def confirm(
+    notebook: str,
+    comparison: Comparison,
+    *,
+    worlds: Iterable[str] | None = None,
+    folder: Path = FOLDER,
+    n_jobs: int | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train one run of each stale arm and world again; where the numbers repeat, all its rows stay.
+
+    For code that was changed without changing any number: the rows get the stamp of today's code.
+    Numbers repeat on an equal machine only, so elsewhere nothing is confirmed by mistake.
+    """
+    table = read(notebook, comparison.name, folder)
+    old = table[~evidence.fresh(table, comparison)] if len(table) else table
+    for (name, arm), rows in old.groupby(["world", "arm"], sort=False):
+        if arm not in comparison.arms or (worlds is not None and name not in set(worlds)):
+            continue
+        kept, job = rows.iloc[0], evidence.InWorld(comparison.arms[arm], world(name))
+        again = evidence.trained_again(arm, job, kept["seed"], n_jobs)
+        numbers = [c for c in table if c not in KEYS + NOTES and is_number(kept[c])]
+        gaps = [c for c in numbers if not np.isclose(kept[c], again[c], rtol=1e-5, equal_nan=True)]
+        if gaps:
+            say(f"{notebook} {comparison.name}, {name}, {arm}: {gaps[0]} has changed; stays stale")
+        else:
+            table.loc[rows.index, "stamp"] = job.stamp
+            say(f"{notebook} {comparison.name}, {name}, {arm}: {len(rows)} runs confirmed")
+    if len(old):
+        write(notebook, table, command_of(notebook, comparison.name, folder), folder)

@@ -108,7 +108,7 @@ def clean(nb: Notebook) -> Notebook:
     Outputs and execution counts stay. Views of widgets cannot live in a file; a line of text takes
     their place, and the static figure above each widget shows what it shows.
     """
-    stamp = nb.metadata.get("kdlab")
+    stamp = close_folds(nb).metadata.get("kdlab")
     nb.metadata.clear()
     nb.metadata.update({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     if stamp:
@@ -121,6 +121,16 @@ def clean(nb: Notebook) -> Notebook:
             for output in cell.outputs:
                 if WIDGET in output.get("data", {}):
                     output.data = {"text/plain": "A widget: run this cell to use it."}
+    return nb
+
+
+def close_folds(nb: Notebook) -> Notebook:
+    """Close, in place, what was open while the notebook ran: it answers a reader's guess."""
+    for cell in code_cells(nb):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "text/html" in data:
+                data["text/html"] = data["text/html"].replace("<details open>", "<details>")
     return nb
 
 

@@ -1,67 +1,115 @@
-"""The claims that executed notebooks carry: as a list, the README's table, beside other runs."""
+"""Tables of claims: in the README from executed notebooks, in `evidence` from what was measured."""
 
-import collections
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from kdlab.show.report import MIME, found
+import pandas as pd
+
+from kdlab.runs import evidence
+from kdlab.runs.claims import FEWEST, HALVES, halves, judge
+from kdlab.show.report import MIME
+from kdlab.show.words import Row, found, in_words
 from kdlab.tools.notebooks import Notebook, code_cells
+from kdlab.train.worlds import WORLDS
 
-Row = dict[str, Any]  # one judged claim, see `kdlab.show.claims.judge`
+KEYS = ("notebook", "id", "claim", "paper", "world", "ours", "low", "high", "n", "margin", "unit")
+KEYS += ("primary", "outcome")  # of a row of build/claims.json
+SPLITS = 200
 
 
-def claims(nb: Notebook) -> list[Row]:
-    """Return the judged claims that the notebook's outputs carry."""
+def claims(nb: Notebook) -> list[dict[str, Any]]:
+    """Return the judged claims that the notebook's outputs carry, a row per claim and world."""
     outputs = [output for cell in code_cells(nb) for output in cell.outputs]
-    return [row for output in outputs for row in output.get("data", {}).get(MIME, [])]
+    rows = [row for output in outputs for row in output.get("data", {}).get(MIME, [])]
+    return [{key: row[key] for key in KEYS if key in row} for row in rows]
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return claims as a Markdown table, one line each, for a page beside the folder notebooks."""
-    lines = ["| notebook | claim | paper | here: mean [95 % interval], seeds | verdict |"]
-    lines += ["|---|---|---|---|---|"]
-    for row in rows:
-        where = f"[{row['notebook']}](notebooks/{row['notebook']}.ipynb)"
-        cells = [where, row["claim"], row["paper"], found(row), row["verdict"]]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
+    """Return the primary claims as a Markdown table, one line each, the worlds side by side.
 
-
-def beside(rows: Sequence[Row], others: Mapping[str, Iterable[Row]]) -> str:
-    """Return the verdicts of the committed run beside those of `others`, {name of run: claims}.
-
-    A verdict that differs from the committed one is bold. Claims that no run tests are left out.
+    For a page beside the folder notebooks.
     """
-    known = [{key(row): row for row in found} for found in others.values()]
-    heads, counts = ["notebook", "claim", "committed run", *others], collections.Counter[str]()
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for row in rows:
-        if row["verdict"] == "not tested here":
-            continue
-        runs = [row, *(run.get(key(row), {"verdict": row["verdict"]}) for run in known)]
-        verdicts = {other["verdict"] for other in runs}
-        turned = {"reproduced", "not reproduced"} <= verdicts
-        counts["one" if len(verdicts) == 1 else "turned" if turned else "step"] += 1
-        told = (verdict(other, "**" * (other["verdict"] != row["verdict"])) for other in runs)
-        cells = [row["notebook"], row["claim"].replace("|", "\\|"), *told]
-        lines.append(f"| {' | '.join(cells)} |")
-    head = (
-        f"Of {counts.total()} claims, {counts['one']} have one verdict in all runs that judged "
-        f"them. {counts['turned']} turned between *reproduced* and *not reproduced*; the intervals "
-        f"say by how much. {counts['step']} moved by one step, to or from *direction only*."
+    primary = [row for row in rows if row.get("primary")]
+
+    def lead(row: Row) -> list[str]:
+        return [_link(row["notebook"], "notebooks"), row["claim"], row["paper"]]
+
+    return _worlds(primary, ["notebook", "claim", "paper"], lead)
+
+
+def measured(papers: Mapping[str, ModuleType], folder: Path) -> str:
+    """Return what the evidence in `folder` says: claims, and how often half of it says the same.
+
+    Args:
+        papers: {stem of the notebook: its experiment, with COMPARISONS and claims}.
+    """
+    parts = []
+    for stem, paper in papers.items():
+        tables = evidence.tables(stem, paper.COMPARISONS, folder)
+        if any(len(table) for table in tables.values()):
+            found = paper.claims(tables)
+            parts.append(f"## {_link(stem, '../notebooks')}\n\n{_judged(judge(found, stem))}")
+            parts.append(_halves(halves(found, SPLITS)))
+    return "\n\n".join(parts) or "Nothing has been measured yet."
+
+
+def _judged(judged: pd.DataFrame) -> str:
+    def lead(row: Row) -> list[str]:
+        margin = f"{row['margin']:g} {row['unit']}" if row["primary"] else "also seen"
+        return [row["claim"], margin]
+
+    tested = judged[judged["n"] > 0].to_dict("records")
+    return _worlds(tested, ["claim", "smallest effect that matters"], lead)
+
+
+def _halves(counts: pd.DataFrame) -> str:
+    """Return the table of split halves with its totals."""
+    if counts.empty:
+        return f"No claim has the {2 * FEWEST} replicates that two halves need."
+    body = [
+        [row["claim"], in_words(row["world"]), row["n"], *(row[kind] for kind in HALVES)]
+        for row in counts.to_dict("records")
+    ]
+    totals = counts[list(HALVES)].sum()
+    shares = ", ".join(f"{kind} {100 * n / totals.sum():.1f} %" for kind, n in totals.items())
+    heads = ["claim", "world", "replicates", *HALVES]
+    return f"Split halves, {SPLITS} splits of each claim: {shares}.\n\n" + _markdown(
+        heads, [*body, ["all", "", "", *totals]]
     )
-    return head + "\n\n" + "\n".join(lines)
 
 
-def verdict(row: Row, bold: str) -> str:
-    """Return a verdict with its numbers; a dash where the claim was not judged."""
-    return f"{bold}{row['verdict']}{bold}: {found(row)}" if "ours" in row else "–"
+def _worlds(rows: Sequence[Row], heads: Sequence[str], lead: Callable[[Row], list[str]]) -> str:
+    """Return a Markdown table with one line per claim and one column per world."""
+    met = dict.fromkeys(row["world"] for row in rows)
+    worlds = [*(w for w in WORLDS if w in met), *(w for w in met if w not in WORLDS)]
+    lines: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        lines.setdefault((row["notebook"], row["id"]), {})[row["world"]] = row
+    body = [
+        [*lead(next(iter(line.values()))), *(_cell(line.get(world)) for world in worlds)]
+        for line in lines.values()
+    ]
+    return _markdown([*heads, *map(in_words, worlds)], body)
 
 
-def key(row: Row) -> tuple[str, str]:
-    """Return what tells a claim from all others."""
-    return row["notebook"], row["id"]
+def _cell(row: Row | None) -> str:
+    """Return interval and outcome of a claim in one world; a dash where it was not asked."""
+    if row is None:
+        return "–"
+    ours = [str(found(row))] if row["n"] else []
+    return ": ".join([*ours, row["outcome"]] if row["outcome"] else ours)
+
+
+def _link(stem: str, folder: str) -> str:
+    return f"[{stem}]({folder}/{stem}.ipynb)"
+
+
+def _markdown(heads: Sequence[str], body: Iterable[Sequence[Any]]) -> str:
+    lines = [heads, ["---"] * len(heads), *body]
+    cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def marks(name: str) -> tuple[str, str]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import bench
+from bench import steps, timing, ways
 from bench import summary as report
-from bench import timing, ways
 from bench.setting import Pictures, Setting, prepare
 from bench.ways import BARE, BOX, KDLAB, PLAIN, WAYS, missing
 from kdlab.data import load
@@ -18,6 +18,7 @@ from kdlab.train.fit import fit
 from kdlab.train.method import CE
 from kdlab.train.recipe import Recipe
 from kdlab.train.teachers import Frozen
+from tests.papers.test_knobs import methods
 
 Doubled = Callable[..., Setting]  # images, epochs -> setting
 
@@ -175,7 +176,8 @@ def test_single_restores_the_threads(setting):
 
 def test_every_way_is_tested_alike(net, setting):
     by_loader, in_memory = WAYS[PLAIN].test(setting, net), WAYS[KDLAB].test(setting, net)
-    assert by_loader == pytest.approx(in_memory) and 20 < by_loader < 100
+    # of 2,000 images two may lie so close to a border that they fall to another side
+    assert by_loader == pytest.approx(in_memory, abs=0.11) and 20 < by_loader < 100
 
 
 def test_comparison_is_the_single_run_repeated(monkeypatch, setting, tmp_path):
@@ -186,6 +188,35 @@ def test_comparison_is_the_single_run_repeated(monkeypatch, setting, tmp_path):
     table = timing.comparison(setting, seeds=2, new_workers=False)
     assert [timing.single(KDLAB, setting, s, 1)["accuracy"] for s in (0, 1)] == list(table.accuracy)
     assert not list(tmp_path.iterdir())  # the runs went to the empty cache, not to this one
+
+
+def test_every_method_of_every_paper_has_its_line_among_the_steps():
+    assert set(steps.METHODS) == set(methods())
+
+
+def test_a_quick_run_times_a_step_of_every_method(net):
+    times = steps.step_times(prepared(net, 100, epochs=1), repeats=2, steps=3)
+    assert times.shape == (2, len(methods())) and (times > 0).all(axis=None)
+    table = steps.over_ce(times)
+    assert (table.ratio > 0).all() and table.at["CE", "ratio"] == 1
+
+
+def test_the_repeats_of_the_steps_start_with_another_method_each(net, monkeypatch):
+    seen = []
+
+    def build(name):
+        return lambda student, teacher: seen.append(name) or CE(student(0))
+
+    pair = {CE: build("CE"), steps.KD: build("KD")}
+    monkeypatch.setattr(steps, "METHODS", pair)
+    table = steps.step_times(prepared(net, 50, epochs=1), repeats=2, steps=1)
+    assert seen == ["CE", "KD"] * 2 + ["KD", "CE"]  # the first two warm up
+    assert list(table) == ["CE", "KD"]
+
+
+def test_steps_are_compared_by_their_medians():
+    times = pd.DataFrame({"CE": [2.0, 2.0, 50.0], "KD": [3.0, 90.0, 1.0]})
+    assert steps.over_ce(times).ratio.to_dict() == {"CE": 1, "KD": 1.5}
 
 
 def runs(**seconds: list[float]) -> pd.DataFrame:
@@ -216,19 +247,22 @@ def test_summary_takes_medians_and_sums():
 
 
 def test_bars():
-    assert verdicts(GOOD, 8.0) == ["PASS"] * 8
+    assert verdicts(GOOD, 8.0) == ["PASS"] * 6
     assert verdicts(GOOD | {"plain": [14.9, 14.9, 20]}, 8.0)[0] == "FAIL"
     assert verdicts(GOOD | {"box": [14.9, 14.9, 20]}, 8.0)[1] == "FAIL"
-    assert verdicts(GOOD, 9.0, warm=7.0)[2:6] == ["PASS", "PASS", "FAIL", "PASS"]
-    assert verdicts(GOOD, 62 / 5.9, warm=49 / 5.9)[2:6] == ["FAIL", "PASS", "FAIL", "FAIL"]
-    assert verdicts(GOOD, 8.0, warm=62 / 5.9)[2:6] == ["FAIL", "FAIL", "PASS", "PASS"]
-    assert verdicts(GOOD | {"bare": [3.9, 3.9, 5]}, 8.0)[6] == "FAIL"
-    assert verdicts(GOOD, 8.0, accuracy=88.9)[7] == "FAIL"
+    assert verdicts(GOOD, 8.0, warm=49 / 5.9)[2:4] == ["FAIL", "PASS"]
+    assert verdicts(GOOD, 8.0, warm=62 / 5.9)[2:4] == ["FAIL", "FAIL"]
+    assert verdicts(GOOD | {"bare": [3.9, 3.9, 5]}, 8.0)[4] == "FAIL"
+    assert verdicts(GOOD, 8.0, accuracy=88.9)[5] == "FAIL"
+
+
+def test_no_bar_asks_for_workers_that_must_start_first():
+    assert verdicts(GOOD, 1000.0) == ["PASS"] * 6
 
 
 def test_a_way_that_did_not_run_passes_no_bar():
     without = {way: times for way, times in GOOD.items() if way != "box"}
-    assert verdicts(without, 8.0) == ["PASS", "SKIP"] * 3 + ["PASS", "PASS"]
+    assert verdicts(without, 8.0) == ["PASS", "SKIP"] * 2 + ["PASS", "PASS"]
     assert "not measured" in str(report.Bar("x", None, ">=", 3))
 
 
@@ -254,12 +288,14 @@ def test_main_reports_what_was_measured(monkeypatch, tmp_path, capsys, net, plai
     monkeypatch.setattr(timing, "quickest_threads", lambda *a: 1)
     whole = pd.DataFrame({"new": [9.0, 8.0, 1.0], "warm": [7.0, 7.0, 8.0]})
     monkeypatch.setattr(timing, "interleaved", lambda *a: (made_up, whole))
+    monkeypatch.setattr(steps, "step_times", lambda *a: pd.DataFrame({"CE": [2.0], "KD": [3.0]}))
     readme, out = tmp_path / "README.md", tmp_path / "bench.json"
     readme.write_text("<!-- bench:start --><!-- bench:end -->")
     where = ["--images", "200", "--json", str(out), "--readme", str(readme), "--write-readme"]
     assert bench.main(["--rounds", "3", *where]) == status
     printed, written = capsys.readouterr().out, json.loads(out.read_text())
     assert len(written["runs"]) == 12 and written["comparisons"]["new"] == [9, 8, 1]
+    assert written["steps"] == {"CE": [2], "KD": [3]} and "| KD | 3.00 ms | 1.50× |" in printed
     assert [bar["verdict"] for bar in written["bars"]].count("FAIL") == printed.count("FAIL")
     assert all(line in readme.read_text() for line in printed.splitlines() if line[:1] == "|")
 

@@ -609,7 +609,7 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "guess"),
-    [("minst5k", "'mnist5k'"), ("CIFAR-10", "'cifar10'"), ("fashion", "'fashion_mnist'")],
+    [("minst5k", "'mnist5k'"), ("CIFAR-10", "'cifar10'"), ("fashion_", "'fashion_mnist'")],
 )
 def test_an_unknown_name_suggests_the_closest(name: str, guess: str) -> None:
     with pytest.raises(ValueError) as error:
@@ -620,7 +620,7 @@ def test_an_unknown_name_suggests_the_closest(name: str, guess: str) -> None:
 def test_other_wrong_names_and_options(tmp_path: Path, data: Data) -> None:
     with pytest.raises(ValueError) as error:
         load("qqq")
-    sentence(error, "Unknown data set 'qqq': known are mnist5k, rot40")
+    sentence(error, "Unknown data set 'qqq': known are mnist5k, fashion5k")
     with pytest.raises(ValueError, match="Unknown data set ''"):
         load("")
     with pytest.raises(FileNotFoundError) as missing:
@@ -894,7 +894,7 @@ def test_offline(monkeypatch, cache: Path, name: str) -> None:
         error,
         f"Cannot download {name}, there is no connection to its server",
         "Name or service not known",
-        "mnist5k, rot40, digits, your own .npz file or image folder",
+        "mnist5k, fashion5k, rot40, digits, your own .npz file or image folder",
     )
     assert not list((cache / "downloads").iterdir())
 
@@ -944,3 +944,46 @@ def test_only_neighbours_in_one_memory_are_joined_without_copying() -> None:
     # two tensors that do not know of each other, although one ends where the other begins
     apart = join(rows(torch.from_numpy(whole[:2])), rows(torch.from_numpy(whole[2:])))
     assert torch.equal(apart.x, x) and near.index.tolist() == [0, 1, 0, 1, 2]
+
+
+def test_natural_is_the_same_world_from_both_sources(server, monkeypatch, tmp_path):
+    cifar("cifar100", *server, monkeypatch)
+    ten = tuple(f"thing {c}" for c in (3, 99, 14, 15, 92, 65, 35, 89, 79, 32))
+    monkeypatch.setattr(sources, "NATURAL", ten)
+    monkeypatch.setattr(sources, "_as_known", lambda raw: raw)
+    fetched = load("natural", n_labelled=10)
+    names, (x, y, test_x, test_y) = downloads.read_torchvision("cifar100")
+    x, y = np.concatenate([test_x, x]), np.concatenate([test_y, y])  # in another order
+    keep = np.isin(y, [names.index(name) for name in ten])
+    number = np.array([ten.index(name) if name in ten else -1 for name in names])
+    np.savez(tmp_path / "ten.npz", x=x[keep], y=number[y[keep]], classes=np.array(ten))
+    monkeypatch.setenv("KDLAB_NATURAL", str(tmp_path / "ten.npz"))
+    given = load("natural", n_labelled=10)
+    assert given.key == fetched.key and given.classes == ten
+    assert given.in_shape == (3, 32, 32) and given.pool_size + len(given.test.y) == 40 - 10
+
+
+def test_natural_refuses_other_images(monkeypatch, tmp_path):
+    x, y = pictures(40, (32, 32, 3)), np.arange(40) % 10
+    names = np.array(sources.NATURAL)
+    np.savez(tmp_path / "other.npz", x=x, y=y, classes=names)
+    monkeypatch.setenv("KDLAB_NATURAL", str(tmp_path / "other.npz"))
+    with pytest.raises(ValueError, match="digest"):
+        load("natural")
+    np.savez(tmp_path / "other.npz", x=x, y=y, classes=np.array([*names[:-1], "tram"]))
+    with pytest.raises(ValueError, match="train"):
+        load("natural")
+
+
+def test_fashion5k_holds_500_of_each_class():
+    data = load("fashion5k")
+    assert (data.pool_size, len(data.train.y), len(data.test.y)) == (2500, 500, 2000)
+    everything = np.bincount(sources.read("fashion5k").y)
+    assert everything.tolist() == [500] * 10 and data.classes[9] == "ankle boot"
+    assert len(names_of(sources.read("fashion5k").x)) == 5000
+
+
+def test_fashion5k_outside_a_clone(monkeypatch, tmp_path):
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    with pytest.raises(FileNotFoundError, match="clone"):
+        load("fashion5k")

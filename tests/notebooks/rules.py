@@ -8,11 +8,26 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
 
-from kdlab.show.claims import VERDICTS
+from kdlab.runs.claims import OUTCOMES
 from kdlab.tools import notebooks, readme
 from kdlab.tools.notebooks import Notebook, code_cells, tags
 
-SKELETON = [
+PATTERN = [  # of the core; what stands below "Deeper" is free
+    "Paper facts",
+    "Set-up",
+    "Predict",
+    "Toy case by hand",
+    "The loss",
+    "Train",
+    "Claims",
+    "Play",
+    "Exercises",
+    "What came later",
+    "Reading group",
+    "Deeper",
+]
+CORE_CELLS, CORE_WORDS, ALL_CELLS, SETUP_LINES = 40, 1800, 90, 12
+SKELETON = [  # of the notebooks that have not been rewritten yet
     "Paper facts",
     "You will",
     "Departures from the paper",
@@ -62,6 +77,40 @@ def headings(nb: Notebook) -> list[tuple[int, str]]:
     """Return (level, title) of all headings."""
     found = re.findall(r"^(#{1,6}) +(.+?) *$", prose(nb), re.MULTILINE)
     return [(len(marks), title) for marks, title in found]
+
+
+def core(nb: Notebook) -> list[Any]:
+    """Return the cells above "Deeper"; none in a notebook that has not been rewritten yet."""
+    heads = [c.cell_type == "markdown" and c.source.startswith("## Deeper") for c in nb.cells]
+    return nb.cells[: heads.index(True)] if True in heads else []
+
+
+def meeting(nb: Notebook) -> list[str]:
+    """The core fits a meeting: cells, words, and a set-up of few lines."""
+    if not (cells := core(nb)):
+        return []
+    told = [FENCE.sub("", cell.source) for cell in cells if cell.cell_type == "markdown"]
+    words = sum(len(re.sub(r"<[^>]+>|\|", " ", text).split()) for text in told)
+    lines = [line for line in code_cells(nb)[1].source.splitlines() if line.strip()]
+    found = [("core cells", len(cells), CORE_CELLS), ("core words", words, CORE_WORDS)]
+    found += [("cells", len(nb.cells), ALL_CELLS), ("set-up lines", len(lines), SETUP_LINES)]
+    return [f"{n} {what}, at most {most}" for what, n, most in found if n > most]
+
+
+def unspoiled(nb: Notebook) -> list[str]:
+    """No stored output answers a guess before the reader opens it; no cell only tests widgets."""
+    if not core(nb):
+        return []
+    bad = ["a fold is stored open" for text in texts(nb) if "<details open" in text]
+    spoilt = [
+        c.source
+        for c in code_cells(nb)
+        for o in c.get("outputs", [])
+        if re.search(r"\b(live|report|forest|score)\(", c.source)
+        and any(mime.startswith("image/") for mime in o.get("data", {}))
+    ]
+    bad += [f"a picture that answers a guess is stored in sight: {s[:40]!r}" for s in spoilt]
+    return bad + ["a cell drives widgets" for c in code_cells(nb) if ".drive(" in c.source]
 
 
 def fresh(nb: Notebook) -> list[str]:
@@ -134,8 +183,9 @@ def described(nb: Notebook) -> list[str]:
 def skeleton(nb: Notebook) -> list[str]:
     """The headings of the course, in their order, nested without a jump; the title cell's links."""
     levels = headings(nb)
-    seen = [title for level, title in levels if level == 2 and title in SKELETON]
-    bad = [] if seen == SKELETON else [f"## headings are {seen}, expected {SKELETON}"]
+    wanted = PATTERN if core(nb) else SKELETON
+    seen = [title for level, title in levels if level == 2 and title in wanted]
+    bad = [] if seen == wanted else [f"## headings are {seen}, expected {wanted}"]
     for (before, _), (after, title) in itertools.pairwise(levels):
         if after > before + 1:
             bad.append(f"heading {title!r} jumps from level {before} to {after}")
@@ -172,16 +222,15 @@ def spaced(nb: Notebook) -> list[str]:
 
 
 def claimed(nb: Notebook) -> list[str]:
-    """There are claims, each complete and with a verdict from the allowed set."""
-    keys = {"notebook", "id", "claim", "paper", "ours", "low", "high", "n", "verdict"}
+    """There are claims, some primary, each complete, with an outcome if it is primary."""
     rows = readme.claims(nb)
-    bad = [] if rows else ["no output carries claims"]
+    bad = [] if any(row.get("primary") for row in rows) else ["no output carries primary claims"]
     for row in rows:
-        bad += [f"claim {row.get('id')} lacks {key}" for key in sorted(keys - set(row))]
-        if row.get("verdict") not in VERDICTS:
-            bad.append(f"claim {row.get('id')} has verdict {row.get('verdict')!r}")
-    ids = [row.get("id") for row in rows]
-    return bad + [f"claim id {i} twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
+        bad += [f"claim {row.get('id')} lacks {key}" for key in readme.KEYS if key not in row]
+        if row.get("outcome") not in OUTCOMES and (row.get("primary") or row.get("outcome") != ""):
+            bad.append(f"claim {row.get('id')} has outcome {row.get('outcome')!r}")
+    ids = [(row.get("id"), row.get("world")) for row in rows]
+    return bad + [f"claim {i} twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
 
 
 def portable(nb: Notebook) -> list[str]:
@@ -233,6 +282,8 @@ RULES: dict[str, Callable[[Notebook], list[str]]] = {
         quiet,
         described,
         skeleton,
+        meeting,
+        unspoiled,
         short,
         spaced,
         claimed,

@@ -17,7 +17,8 @@ PARAMETERS = 'budget = "lesson"\ndataset = "mnist5k"\nseed = 0'
 SHOW_CLAIMS = """display(
     {"text/plain": "1 claim", "application/vnd.kdlab.claims+json": [{
         "notebook": "00_small", "id": "more", "claim": f"More | is more at {budget}", "paper": "2",
-        "ours": 2.5, "low": 2.0, "high": 3.0, "n": 5, "unit": "points", "verdict": "reproduced"}]},
+        "world": "mnist5k", "ours": 2.5, "low": 2.0, "high": 3.0, "n": 5, "margin": 0.5,
+        "unit": "points", "primary": True, "outcome": "reproduced", "decides": 0}]},
     raw=True,
 )"""
 

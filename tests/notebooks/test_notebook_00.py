@@ -1,44 +1,107 @@
-"""Numbers that notebook 00 types in its prose are those of the data and the nets."""
+"""Notebook 00: numbers typed in prose, arms that are those of the evidence, widgets that move."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from kdlab.budget import plan
 from kdlab.models import build, size
+from kdlab.papers.kd import arms, experiment, figures
+from kdlab.show.panels import choice, drive, panel, slider
 from kdlab.tools import notebooks
+from kdlab.tools.notebooks import code_cells
+from kdlab.train.recipe import Recipe
+from kdlab.train.worlds import WORLDS, replicate
+from tests.notebooks.rules import core
+from tests.papers.exercise_texts import namespace
 
 PATH = Path(__file__).parents[2] / "notebooks" / "00_kd.ipynb"
-LESSON = plan("lesson")
+WORLD = plan("lesson").world("mnist5k")
+TINY = replace(WORLD, teacher_net="cnn4", recipe=Recipe(steps=8), teacher_recipe=Recipe(steps=8))
 
 
 def cell(heading: str) -> str:
-    """Return the Markdown cell that begins with this heading."""
-    (found,) = [c.source for c in notebooks.read(PATH).cells if c.source.startswith(heading)]
+    """Return the Markdown cell that holds this heading."""
+    (found,) = [c.source for c in notebooks.read(PATH).cells if heading in c.source]
     return found
 
 
 def weights(net: str) -> str:
-    data = LESSON.load()
+    data = replicate(WORLD, 0).data
     return f"{size(build(net, data.n_classes, data.in_shape, seed=0), data.in_shape).params:,}"
 
 
-@pytest.mark.parametrize("role", ["teacher", "student", "small", "large"])
+@pytest.mark.parametrize("role", ["teacher", "student", "small"])
 def test_the_weights_of_the_nets(role):
-    net = getattr(LESSON, f"{role}_net")
+    net = getattr(WORLD, f"{role}_net")
     assert f"`{net}`, {weights(net)}" in cell("## Paper facts")
 
 
 def test_the_images():
-    data = LESSON.load()
+    data = replicate(WORLD, 0).data
     sizes = f"{data.pool_size:,} + {len(data.val.y):,} + {len(data.test.y):,} MNIST images"
     assert f"{sizes}; {len(data.train.y)} carry a label" in cell("## Paper facts")
-    few = f"{len(data.train.y)} labelled images and {weights(LESSON.student_net)} weights"
-    assert few in cell("## Departures")
+    few = f"{len(data.train.y)} labelled images and {weights(WORLD.student_net)} weights"
+    assert few in cell("### Departures")
 
 
-def test_the_minutes_of_the_exercises_add_up():
-    text = "\n".join(c.source for c in notebooks.read(PATH).cells if c.cell_type == "markdown")
-    heads = [line for line in text.splitlines() if line.startswith("### ") and "minutes" in line]
+def test_the_minutes_of_the_exercises_in_the_core_add_up():
+    texts = [c.source for c in core(notebooks.read(PATH)) if c.cell_type == "markdown"]
+    lines = [line for text in texts for line in text.splitlines()]
+    heads = [line for line in lines if line.startswith("### ") and "minutes" in line]
     total = sum(int(line.split("·")[-1].split()[0]) for line in heads)
-    assert len(heads) == 4 and f"{total} minutes for the exercises" in cell("## You will")
+    assert len(heads) == 2 and f"the exercises here {total}" in cell("## Paper facts")
+
+
+def test_the_arms_in_sight_are_those_of_the_evidence(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path))
+    nb = notebooks.read(PATH)
+    (text,) = [c.source for c in code_cells(nb) if "headline = {" in c.source]
+    found = namespace(nb)
+    exec(text[: text.index("first = ")], found)
+    theirs = experiment.COMPARISONS[0].arms
+    r = replicate(TINY, 3)
+    for name, mine in found["headline"].items():
+        one, two = mine(r), theirs[name](r)
+        assert one["accuracy"] == pytest.approx(two["accuracy"], abs=0.2), name
+        assert one["nll"] == pytest.approx(two["nll"], rel=1e-3), name
+
+
+def test_the_control_differs_from_the_teacher_in_the_ranking_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path))
+    r = replicate(TINY, 0)
+    true, control = r.teacher.stored(), arms.without_ranking(r).stored()
+    assert torch.equal(true.argmax(dim=1), control.argmax(dim=1))
+    assert torch.equal(true.sort(dim=1).values, control.sort(dim=1).values)
+    assert not torch.equal(true, control)
+
+
+def test_the_explorer_moves_to_all_its_ends(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path))
+    r = replicate(replace(TINY, teacher_recipe=Recipe(steps=60)), 0)
+    cases = figures.cases_of(r, longer=2)
+    assert list(cases[0].z_s) == ["untrained", "after one epoch", "trained"]
+    explorer = panel(
+        lambda **at: figures.explorer(cases, r.data.classes, **at),
+        alt="Answers of teacher and student and the pull on each logit at T = {T:g}.",
+        digit=choice("image", [(case.name, i) for i, case in enumerate(cases)], 0),
+        stage=choice("student", list(cases[0].z_s), "after one epoch"),
+        T=slider("temperature T", [0.5, 4.0, 50.0], 4.0),
+        alpha=slider("alpha (soft share)", [0.0, 0.9, 1.0], 0.9),
+    )
+    assert drive(explorer) == 8
+
+
+def test_the_claims_cover_the_worlds_that_the_comparisons_name():
+    names = {name for c in experiment.COMPARISONS for name in c.worlds}
+    assert names <= set(WORLDS)
+    primary = [c for c in experiment.claims(tables_of()) if c.primary]
+    assert 3 <= len(primary) <= 6 and all(c.margin >= 0.5 for c in primary)
+
+
+def tables_of():
+    from kdlab.runs import evidence
+
+    return evidence.tables("00_kd", experiment.COMPARISONS)

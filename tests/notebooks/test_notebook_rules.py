@@ -122,7 +122,9 @@ BREAKS: dict[str, list[Callable[[Notebook], object]]] = {
     ],
     "claimed": [
         lambda nb: claims(nb).clear(),
-        lambda nb: claims(nb)[0].update(verdict="confirmed"),
+        lambda nb: claims(nb)[0].update(outcome="confirmed"),
+        lambda nb: claims(nb)[0].update(outcome=""),
+        lambda nb: claims(nb)[0].update(primary=False, outcome=""),
         lambda nb: claims(nb)[0].pop("low"),
         lambda nb: claims(nb).append(dict(claims(nb)[0])),
     ],

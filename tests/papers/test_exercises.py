@@ -30,6 +30,7 @@ EXERCISE = Exercise(half, {"twice": lambda x: 2 * x})
         (not_yet, "to do", "replace the line that raises NotImplementedError."),
         (lambda x: x / 0, "wrong", "your function raised ZeroDivisionError: division by zero"),
         (lambda: 1, "wrong", "your function raised TypeError"),
+        (lambda x: None, "wrong", "your function returned None"),
     ],
 )
 def test_a_check_has_three_answers_and_never_raises(answer, state, hint):
@@ -53,6 +54,11 @@ def test_every_wrong_answer_is_refused_with_a_hint(stem, name):
         verdict = exercise.check(answer)
         assert verdict.state == "wrong", f"{label}: {verdict}"
         assert len(verdict.hint) > 15
+
+
+@pytest.mark.parametrize(("stem", "name"), ALL)
+def test_a_forgotten_return_is_named(stem, name):
+    assert "None" in EXERCISES[stem][name].check(lambda *_, **__: None).hint
 
 
 @pytest.mark.parametrize(("stem", "name"), ALL)

@@ -13,9 +13,11 @@ import pytest
 
 from kdlab.data import load
 from kdlab.data.loading import test_rows as rows_of_test
-from kdlab.runs import evidence
-from kdlab.runs.claims import Claim, difference
-from kdlab.runs.evidence import Comparison, InWorld, gather, measure, read, spot_check, stale
+from kdlab.runs.claims import Claim
+from kdlab.runs.differences import difference
+from kdlab.runs.evidence import Comparison, InWorld, measure, spot_check, stale
+from kdlab.runs.rows import FOLDER, KEYS, read, write
+from kdlab.tools.gather import confirm, gather
 from kdlab.train import worlds
 from kdlab.train.recipe import Recipe
 from tests.runs import evidence_arms as arms
@@ -105,9 +107,9 @@ def test_stale_rows_that_repeat_are_confirmed(tmp_path):
         rows = (table["arm"] == arm) & (table["seed"] == 0)
         table.loc[rows, "accuracy"] = value
     table["stamp"] = "0" * 12
-    evidence.write("00_x", table, "make evidence", tmp_path)
+    write("00_x", table, "make evidence", tmp_path)
     said = []
-    evidence.confirm("00_x", PAIR, folder=tmp_path, n_jobs=1, say=said.append)
+    confirm("00_x", PAIR, folder=tmp_path, n_jobs=1, say=said.append)
     assert stale("00_x", [PAIR], tmp_path)["arm"].tolist() == ["plain"]
     assert any("confirmed" in line for line in said) and any("changed" in line for line in said)
 
@@ -212,6 +214,6 @@ def test_unknown_worlds_are_named():
 
 
 def test_the_evidence_of_the_course_can_be_read():
-    for path in Path(evidence.FOLDER).glob("*/*.csv"):
+    for path in Path(FOLDER).glob("*/*.csv"):
         table = read(path.parent.name, path.stem)
-        assert isinstance(table, pd.DataFrame) and not table.duplicated(evidence.KEYS).any()
+        assert isinstance(table, pd.DataFrame) and not table.duplicated(KEYS).any()

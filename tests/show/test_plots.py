@@ -15,8 +15,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from kdlab.runs.claims import interval
 from kdlab.show import plots
-from kdlab.show.claims import interval
 from kdlab.show.plots import LOOKS, SPARE
 
 ALT = 'Two "arms" & their <means> over five seeds.'
@@ -152,10 +152,11 @@ def test_dots_draw_every_seed_the_mean_and_the_interval(runs: pd.DataFrame) -> N
     for place, arm in enumerate(arms):
         seeds, bar, mean = ax.lines[3 * place : 3 * place + 3]
         x = runs.accuracy[runs.arm == arm].to_numpy()
-        centre, low, high = interval(x)
+        found = interval(x)
         np.testing.assert_array_equal(seeds.get_xdata(), x)
-        np.testing.assert_array_equal(bar.get_xdata(), [low, high])
-        assert list(mean.get_xdata()) == [centre] and ax.texts[place].get_text() == f"{centre:.1f}"
+        np.testing.assert_array_equal(bar.get_xdata(), [found.low, found.high])
+        assert list(mean.get_xdata()) == [found.mean]
+        assert ax.texts[place].get_text() == f"{found.mean:.1f}"
         assert {float(v) for line in (seeds, bar, mean) for v in line.get_ydata()} == {place}
         assert {"color": mean.get_color(), "marker": mean.get_marker()} == plots.look(arm, place)
     bottom, top = ax.get_ylim()
@@ -177,12 +178,12 @@ def test_band_draws_mean_and_interval_at_each_x(runs: pd.DataFrame) -> None:
     (line,) = ax.lines
     expected = [interval(group.accuracy * T) for T in (1, 2, 4)]
     np.testing.assert_array_equal(line.get_xdata(), [1, 2, 4])
-    np.testing.assert_allclose(line.get_ydata(), [mean for mean, _, _ in expected])
+    np.testing.assert_allclose(line.get_ydata(), [found.mean for found in expected])
     assert (line.get_label(), line.get_linestyle()) == ("KD", "--")
     assert to_hex(line.get_color()) == LOOKS["KD"][0].lower()
     corners = {tuple(np.round(v, 6)) for v in ax.collections[0].get_paths()[0].vertices}
-    for T, (_, low, high) in zip((1, 2, 4), expected, strict=True):
-        assert {(T, round(low, 6)), (T, round(high, 6))} <= corners
+    for T, found in zip((1, 2, 4), expected, strict=True):
+        assert {(T, round(found.low, 6)), (T, round(found.high, 6))} <= corners
 
 
 GRID = pd.DataFrame(

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_output
 
-from kdlab.tools import course, notebooks, readme
+from kdlab.tools import course, notebooks
 from kdlab.tools.cli import main
 from tests.gate import nbval
 from tests.notebooks import small_notebook
@@ -182,61 +182,6 @@ def test_clean_removes_what_a_run_leaves_and_keeps_what_it_shows(tmp_path, capsy
     notebooks.code_cells(want)[2].outputs.append(nbformat.from_dict(warning))  # not swept away
     assert notebooks.read(path) == want
     assert main(["clean", str(path)]) == 0 and capsys.readouterr().out == ""  # the second time
-
-
-def test_claims_fill_the_readme_between_its_marks(tmp_path, capsys):
-    small_notebook.write(tmp_path, small_notebook.committed())
-    page, (start, end) = tmp_path / "README.md", readme.marks("claims")
-    page.write_text(f"above\n{start}\nold\n{end}\nbelow\n")
-    where = ["--notebooks", str(tmp_path), "--readme", str(page), "--runs", str(tmp_path / "no")]
-    assert main(["claims", "--write", *where]) == 0
-    table = capsys.readouterr().out.strip()
-    assert page.read_text() == f"above\n{start}\n{table}\n{end}\nbelow\n"
-    assert table.splitlines()[-1] == (
-        "| [00_small](notebooks/00_small.ipynb) | More \\| is more at lesson | 2 "
-        "| 2.50 [2.00, 3.00] points, n = 5 | reproduced |"
-    )
-    page.write_text(f"{end} in the wrong order {start}")
-    assert main(["claims", "--write", *where]) == 2
-    assert "lacks <!-- claims:start -->" in capsys.readouterr().err
-
-
-def test_claims_stand_beside_those_of_other_runs(tmp_path):
-    small_notebook.write(tmp_path, small_notebook.committed())
-    (claim,) = readme.claims(small_notebook.committed())
-    runs, page = tmp_path / "runs", tmp_path / "README.md"
-    runs.mkdir()
-    page.write_text("\n".join(readme.marks("claims")))
-    (runs / "README.md").write_text("\n".join(readme.marks("verdicts")))
-    (runs / "rot40.json").write_text(json.dumps([claim | {"verdict": "direction only"}]))
-    where = ["--notebooks", str(tmp_path), "--readme", str(page), "--runs", str(runs)]
-    assert main(["claims", "--write", *where]) == 0
-    told = readme.between(runs / "README.md", "verdicts").strip().splitlines()
-    assert told[0].startswith("Of 1 claims, 0 have one verdict in all runs that judged them. 0")
-    assert told[0].endswith("1 moved by one step, to or from *direction only*.")
-    assert told[2] == "| notebook | claim | committed run | rot40 |"
-    assert told[4] == (
-        "| 00_small | More \\| is more at lesson | reproduced: 2.50 [2.00, 3.00] points, n = 5 "
-        "| **direction only**: 2.50 [2.00, 3.00] points, n = 5 |"
-    )
-
-
-def test_verdicts_of_runs_are_counted():
-    (claim,) = readme.claims(small_notebook.committed())
-    names = ("steady", "moved", "turned", "absent")
-    rows = [claim | {"id": name} for name in names] + [claim | {"verdict": "not tested here"}]
-    other = [claim | {"id": "steady"}, claim | {"id": "moved", "verdict": "direction only"}]
-    other += [claim | {"id": "turned", "verdict": "not reproduced"}, claim | {"id": "stranger"}]
-    told = readme.beside(rows, {"a": other, "b": [claim | {"id": "steady"}]}).splitlines()
-    assert told[0].startswith("Of 4 claims, 2 have one verdict in all runs that judged them. 1")
-    assert "1 moved by one step" in told[0] and len(told) == 4 + 4
-    assert told[-1].endswith("| – | – |") and told[4].count("**") == 0
-
-
-def test_a_claim_that_was_not_tested_shows_a_dash():
-    (claim,) = readme.claims(small_notebook.committed())
-    claim |= {"ours": None, "low": None, "high": None, "n": 0, "verdict": "not tested here"}
-    assert readme.table([claim]).endswith("| – | not tested here |")
 
 
 def test_the_gate_passes_a_good_notebook_and_sees_every_cell(path):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdlab.data import Data
 from kdlab.papers.dml.pulls import PEERS, divergences, pulls
-from kdlab.show.claims import interval
+from kdlab.runs.claims import interval
 from kdlab.show.plots import LOOKS, figure, picture
 
 LINES = {"mean member": ("accuracy", *LOOKS["DML"]), "ensemble": ("ensemble", "#56B4E9", "P")}
@@ -124,8 +124,8 @@ def bars(ax: Axes, q: np.ndarray, classes: Sequence[str], title: str) -> None:
 def outcome(ax: Axes, runs: pd.DataFrame, K: int) -> None:
     """Draw mean member and ensemble against the number of peers, with intervals; mark `K`."""
     for side, (name, (metric, colour, marker)) in zip((-0.07, 0.07), LINES.items(), strict=True):
-        found = [(n, *interval(group[metric].to_numpy())) for n, group in runs.groupby("K")]
-        n, mean, low, high = np.array(found, dtype=float).T
+        found = [(n, interval(group[metric])) for n, group in runs.groupby("K")]
+        n, mean, low, high = np.array([(n, i.mean, i.low, i.high) for n, i in found], float).T
         ax.plot(n + side, mean, marker=marker, color=colour, label=name)
         ax.vlines(n + side, low, high, color=colour)
     ax.axvspan(K - 0.3, K + 0.3, color="#EEEEEE", zorder=0)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kdlab.measure import calibration_error, softness, temperature_for
 from kdlab.papers.efficacy.figures import ALONE, PUPILS, pupil_look
-from kdlab.show.claims import interval
+from kdlab.runs.claims import interval
 from kdlab.show.plots import LOOKS, figure, picture
 
 TEACHER = LOOKS["teacher"][0]
@@ -127,11 +127,11 @@ def taught(ax: Axes, shelf: Shelf, size: str, epoch: int) -> None:
         mine, style = runs[runs.pupil == pupil], pupil_look(pupil)
         for T, group in mine.groupby("T"):
             at = heights.index(T) + 0.16 * place - 0.08
-            mean, low, high = interval(group.accuracy.to_numpy(float))
-            ax.plot([at, at], [low, high], color=style["color"], linewidth=3, alpha=0.6)
-            ax.plot(at, mean, linestyle="none", markersize=8, **style)
+            found = interval(group.accuracy)
+            ax.plot([at, at], [found.low, found.high], color=style["color"], linewidth=3, alpha=0.6)
+            ax.plot(at, found.mean, linestyle="none", markersize=8, **style)
             side: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "va": "center"}
-            ax.annotate(f"{mean:.1f}", (at, mean), (8, 7 if place else -7), **side)
+            ax.annotate(f"{found.mean:.1f}", (at, found.mean), (8, 7 if place else -7), **side)
         ax.plot([], [], linestyle="none", label=f"{pupil} student", **style)
         ax.axhline(shelf.alone[pupil], color=style["color"], linestyle="--", linewidth=1.2)
     ax.set_xticks(range(len(heights)), [f"T = {T:g}" for T in heights])

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kdlab.show.claims import interval
+from kdlab.runs.claims import interval
 from kdlab.show.plots import band, figure, look
 
 PUPILS = {"small": ("#0072B2", "s"), "large": ("#009E73", "^")}  # one look per student size
@@ -23,9 +23,9 @@ def pupil_look(pupil: str) -> dict[str, Any]:
 
 def level(ax: Axes, x: Sequence[float], name: str) -> None:
     """Draw the mean of `x` over seeds as a dashed line with its 95 % interval as a band."""
-    mean, low, high = interval(np.asarray(x, float))
-    ax.axhline(mean, label=name, **ALONE)
-    ax.axhspan(low, high, color="#333333", alpha=0.08, linewidth=0)
+    found = interval(x)
+    ax.axhline(found.mean, label=name, **ALONE)
+    ax.axhspan(found.low, found.high, color="#333333", alpha=0.08, linewidth=0)
 
 
 def size_axis(ax: Axes, params: Mapping[str, int]) -> None:

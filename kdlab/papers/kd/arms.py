@@ -36,7 +36,7 @@ def kd_permuted(r: Replicate) -> Row:
 
 
 def without_ranking(r: Replicate) -> Frozen:
-    """The teacher, each image with its top class and its softness, not with which other is close."""
+    """The teacher: each image keeps its top class and its softness, not which other is close."""
     source = generator(r.r, "permuted")
     return r.teacher.mapped(lambda z, _: permuted(z, source))
 

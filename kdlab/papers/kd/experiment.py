@@ -11,7 +11,8 @@ from functools import partial
 import pandas as pd
 
 from kdlab.papers.kd.arms import kd, kd_permuted, labels, unseen
-from kdlab.runs.claims import Claim, difference
+from kdlab.runs.claims import Claim
+from kdlab.runs.differences import difference
 from kdlab.runs.evidence import Comparison
 
 WORLDS = ("mnist5k", "fashion5k", "natural")

@@ -8,10 +8,14 @@ import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdlab.data import Data
+from kdlab.measure import logits_of
+from kdlab.papers.kd.method import KD
 from kdlab.show.plots import LOOKS, figure, picture
+from kdlab.train.fit import fit
+from kdlab.train.worlds import Replicate
 
 TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["KD"][0]
 SUM = "#CC79A7"  # neither network's colour
@@ -176,3 +180,27 @@ def gradient_check(z_s: Tensor, z_t: Tensor, temperatures: Sequence[float]) -> F
         ax.set_xticks(at, [f"{T:g}" for T in at])
         ax.minorticks_off()
     return fig
+
+
+def cases_of(r: Replicate, longer: float = 0.125) -> list[Case]:
+    """Return images that the teacher gets right with a slight doubt, and a student on its way.
+
+    The student learns from the teacher for `longer` of its usual training, in about a second.
+    """
+    x = r.data.test.x
+    z_t, method = logits_of(r.teacher.net, x), KD(r.student(), r.teacher)
+    stages = {"untrained": logits_of(method, x)}
+
+    def keep(epoch: int, now: nn.Module) -> None:
+        if epoch == 1:
+            stages["after one epoch"] = logits_of(now, x)
+
+    fit(method, r.data, r.recipe(longer), r.r, on_epoch=[keep])
+    stages["trained"] = logits_of(method, x)
+    return cases(r.data, ambiguous(z_t, r.data.test.y, r.data.classes), z_t, stages)
+
+
+def fresh_logits(r: Replicate, images: int = 200) -> tuple[Tensor, Tensor]:
+    """Return the logits (B, C) of an untrained student and of the teacher for test images."""
+    x = r.data.test.x[:images]
+    return logits_of(r.student(), x), logits_of(r.teacher.net, x)

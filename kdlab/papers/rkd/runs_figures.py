@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdlab.papers.rkd.figures import OWN
-from kdlab.show.claims import interval, values
+from kdlab.runs.claims import cell, interval
 from kdlab.show.plots import LOOKS, band, dots, figure, look
 
 LOOKS.update(OWN)  # arms of this notebook alone
@@ -33,7 +33,7 @@ def two_by_two(parts: Mapping[str, tuple[pd.DataFrame, str]]) -> Figure:
             style = {"color": look(without)["color"], "marker": ""}
             band(ax, two, "place", "accuracy", "_" + without, **style)
             for place, (name, arm) in enumerate(zip((without, with_it), ends, strict=True)):
-                mean = values(runs, arm, "accuracy").mean()
+                mean = cell(runs, arm=arm).mean()
                 ax.plot(place, mean, label=name, linestyle="none", markersize=8, **look(name))
         ax.set_xticks([0, 1], ["without relations", "with RKD"])
         ax.set(ylabel="test accuracy in % (axis cut)", title=title, xlim=(-0.2, 1.2))
@@ -47,9 +47,10 @@ def told(x: Sequence[float] | np.ndarray, digits: int = 2) -> str:
     >>> told([1.0, 1.5, 2.0])
     '+1.50 [+0.26, +2.74] more'
     """
-    mean, low, high = interval(x)
-    side = "more" if low > 0 else "less" if high < 0 else "open"
-    return f"{mean:+z.{digits}f} [{low:+z.{digits}f}, {high:+z.{digits}f}] {side}"
+    found = interval(x)
+    side = "more" if found.low > 0 else "less" if found.high < 0 else "open"
+    mean, low, high = (f"{v:+z.{digits}f}" for v in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}] {side}"
 
 
 def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
@@ -70,7 +71,8 @@ def orders(runs: pd.DataFrame, arms: Sequence[str]) -> Figure:
 def leave_out(ax: Axes, runs: pd.DataFrame, metric: str, arms: Sequence[str]) -> None:
     """Spread the axis over all arms but the controls; say at its edge where such a mean lies."""
     off = runs["arm"].str.startswith("control")
-    ends = [(*interval(x.to_numpy()), *x) for _, x in runs[~off].groupby("arm")[metric]]
+    shown = [x for _, x in runs[~off].groupby("arm")[metric]]
+    ends = [(found.low, found.high, *x) for x in shown for found in [interval(x)]]
     low, high = np.nanmin(np.hstack(ends)), np.nanmax(np.hstack(ends))
     room = 0.1 * (high - low) or 1.0
     ax.set_xlim(low - room, high + room)
@@ -111,11 +113,11 @@ def leaving_home(
     """
     fig, (left, right) = figure(1, 2, size=(9.0, 3.1))
     for place, arm in enumerate(alone):
-        band(left, _epochs(values(runs, arm, "path")), "epoch", "recall", arm, place)
+        band(left, _epochs(cell(runs, "path", arm=arm)), "epoch", "recall", arm, place)
     left.set(xlabel="epoch", ylabel="recall@1 on unseen classes\nin % (axis cut)")
     left.legend()
     right.plot([0, 1], teacher, label="teacher", **look("teacher"))
-    home, away = (values(runs, student, column) for column in ("recall@1", "inverted"))
+    home, away = (cell(runs, column, arm=student) for column in ("recall@1", "inverted"))
     for place, pair in enumerate(zip(home, away, strict=True)):
         label = None if place else f"{student}, each seed"
         right.plot([0, 1], pair, alpha=0.6, label=label, **look(student))

@@ -14,8 +14,8 @@ from kdlab.papers.dml import explorer as dml_explorer
 from kdlab.papers.dml import figures as dml
 from kdlab.papers.dml import pulls as dml_pulls
 from kdlab.papers.dml.explorer import Case, Story
+from kdlab.runs.claims import interval
 from kdlab.show import plots
-from kdlab.show.claims import interval
 from tests import oracles
 
 CLASSES = [str(c) for c in range(4)]
@@ -106,7 +106,7 @@ def test_the_explorer_draws_each_peer_each_arrow_and_the_outcome(runs: pd.DataFr
     assert len(arrows) == K * (K - 1)
     member = runs[(runs.labels == 100) & (runs.K == K)]["accuracy"]
     line = next(one for one in outcome.lines if one.get_label() == "mean member")
-    assert line.get_ydata()[K - 1] == pytest.approx(interval(member)[0])
+    assert line.get_ydata()[K - 1] == pytest.approx(interval(member).mean)
     assert "100 labels" in outcome.get_title(loc="left")
     assert len(plots.png(fig)) < 60_000
 
@@ -175,9 +175,9 @@ def test_rises_draw_the_mean_of_each_arm_with_its_interval():
     dml.rises(ax, pd.DataFrame(rows), "cost", (0.1, 0.2))
     assert [list(line.get_ydata()) for line in ax.lines] == [[2.0, 3.5], [0.0, 1.5]]
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
-    _, low, high = interval([2.0, 5.0])
-    assert min(band) == pytest.approx(min(low, interval([1.0, 3.0])[1]))
-    assert max(band) == pytest.approx(max(high, interval([1.0, 3.0])[2]))
+    one, two = interval([1.0, 3.0]), interval([2.0, 5.0])
+    assert min(band) == pytest.approx(min(one.low, two.low))
+    assert max(band) == pytest.approx(max(one.high, two.high))
 
 
 def test_closeness_places_each_arm_at_its_means():

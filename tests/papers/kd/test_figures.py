@@ -134,7 +134,7 @@ def test_ambiguous_finds_right_answers_with_a_faint_second_class():
 
 
 def test_the_gradient_check_draws_means_over_images():
-    z_s, z_t = torch.randn(2, 30, 5, generator=generator(4, "figures"))
+    z_s, z_t = torch.randn(2, 30, 5, generator=generator(4, "figures"), dtype=torch.float64)
     left, right = pictures.gradient_check(z_s, z_t, (1, 4)).axes
     with_it, without = (line.get_ydata() for line in left.lines)
     for place, T in enumerate((1, 4)):

@@ -16,7 +16,7 @@ from kdlab.papers.rkd import figures as rkd
 from kdlab.papers.rkd import runs_figures as rkd_runs
 from kdlab.papers.rkd.embedding import aligned, principal
 from kdlab.papers.rkd.method import rkd_angle, rkd_distance
-from kdlab.show.claims import interval
+from kdlab.runs.claims import interval
 from kdlab.show.plots import bundle, look
 
 ROOT = Path(__file__).parents[3]
@@ -185,7 +185,8 @@ def test_a_control_far_away_is_told_at_the_edge_and_does_not_squeeze_the_others(
     table.loc[table["arm"] == "control: low", "degrees"] = 30.0
     accuracy, same, angles = rkd_runs.orders(table, list(arms)).axes
     low, high = accuracy.get_xlim()
-    ends = [interval(values)[1:] for arm, values in arms.items() if not arm.startswith("control")]
+    near = [interval(x) for arm, x in arms.items() if not arm.startswith("control")]
+    ends = [(found.low, found.high) for found in near]
     span = max(map(max, ends)) - min(map(min, ends))
     assert low < min(map(min, ends)) and max(map(max, ends)) < high and high - low < 1.3 * span
     told = {
@@ -240,9 +241,9 @@ def test_leaving_home_draws_paths_and_pairs():
         [[1, 20], [2, 30]],
     ]
     for band, arm in zip(left.collections, ([1, 3], [10, 30]), strict=True):
-        _, low, high = interval(arm)
+        found = interval(arm)
         ends = [y for x, y in band.get_paths()[0].vertices if x == 1]
-        assert min(ends) == pytest.approx(low) and max(ends) == pytest.approx(high)
+        assert min(ends) == pytest.approx(found.low) and max(ends) == pytest.approx(found.high)
     drawn = [list(line.get_ydata()) for line in right.lines]
     assert drawn == [[96.0, 90.0], [75, 50], [85, 55]]
     assert texts(right) == ["teacher", "S, each seed"]
