@@ -20,6 +20,7 @@ class Budget:
 
     Args:
         live: new replicates of the comparison that a notebook trains before the reader's eyes.
+        spot: runs of the evidence that are trained again.
         seeds: of the arms that carry a claim about accuracy.
         sweep: seeds of each point of a sweep.
         steps: updates of a student; None: what `student_recipe` says.
@@ -31,6 +32,7 @@ class Budget:
 
     name: str
     live: int = 3
+    spot: int = 2
     seeds: int = 10
     sweep: int = 5
     steps: int | None = 250
@@ -69,6 +71,7 @@ BUDGETS = {
     "ci": Budget(
         "ci",
         live=1,
+        spot=0,
         seeds=2,
         sweep=2,
         steps=10,

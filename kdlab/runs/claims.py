@@ -188,9 +188,10 @@ def _row(
 
 
 def _facts(claim: Claim, notebook: str, world: str, found: Interval, told: str) -> dict[str, Any]:
-    row = {"notebook": notebook, "id": claim.id, "claim": claim.text, "paper": claim.paper}
-    row |= {"world": world, "ours": found.mean, "low": found.low, "high": found.high, "n": found.n}
-    row |= {"margin": claim.margin, "unit": claim.unit, "primary": claim.primary, "outcome": told}
+    row: dict[str, Any] = {"notebook": notebook, "id": claim.id, "claim": claim.text}
+    row |= {"paper": claim.paper, "world": world, "ours": found.mean}
+    row |= {"low": found.low, "high": found.high, "n": found.n, "margin": claim.margin}
+    row |= {"unit": claim.unit, "primary": claim.primary, "outcome": told}
     return row | {"why": claim.why, "images": np.nan, "decides": 0}
 
 

@@ -83,14 +83,12 @@ def compare(
     missing = [(n, s) for s in dict.fromkeys(chosen) for n in arms if rows[n, s] is None]
     tasks = [(arms[n], s, n, paths[n, s]) for n, s in missing]
 
-    def found() -> pd.DataFrame:
-        return pd.DataFrame(
-            full_row(dict(zip(by, names[name], strict=True)) | {"seed": seed}, row)
-            for (name, seed), row in rows.items()
-            if row is not None
-        )
-
     failures = []
+
+    def found() -> pd.DataFrame:
+        new = {job: read_row(paths[job]) for job in missing if rows[job] is None}
+        return as_table(rows | new, names, by)
+
     with bar(len(jobs), len(jobs) - len(missing), title) as progress:
         try:
             if on_row:
@@ -99,11 +97,9 @@ def compare(
                 progress.update()
                 failures += [failure] if failure else []
                 if on_row:
-                    rows |= {j: read_row(paths[j]) for j in missing if rows[j] is None}
                     on_row(found())
         except BrokenProcessPool:  # finished runs are on disk; which one was killed, nobody knows
             failures.append(KILLED)
-    rows |= {job: read_row(paths[job]) for job in missing if rows[job] is None}
     table = found()
     if failures:
         told = f"{len(jobs) - len(table)} of {len(jobs)} runs failed, the others are kept.\n"
@@ -182,6 +178,17 @@ def run_one(arm: Arm, seed: int, name: Any, path: Path) -> str | None:
     finally:
         torch.set_num_threads(threads)
     return None
+
+
+def as_table(
+    rows: Mapping[Any, dict[str, Any] | None], names: Mapping[Any, tuple[Any, ...]], by: Any
+) -> pd.DataFrame:
+    """Return the runs that are there, {(name, seed): row}, as a table with the columns `by`."""
+    return pd.DataFrame(
+        full_row(dict(zip(by, names[name], strict=True)) | {"seed": seed}, row)
+        for (name, seed), row in rows.items()
+        if row is not None
+    )
 
 
 def full_row(head: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:

@@ -176,10 +176,11 @@ def over_images(gap: Difference, world: str, level: float, unit: str = "") -> In
         return None
     d, rows = (np.concatenate(column) for column in zip(*found, strict=True))
     replicates = np.repeat(np.arange(len(found)), [len(pair[0]) for pair in found])
-    apart, mean = d - d.mean(), d.mean()
+    mean = float(d.mean())
+    apart = d - mean
 
     def clustered(groups: np.ndarray) -> float:
-        sums, n = np.bincount(groups, apart), np.count_nonzero(np.bincount(groups))
+        sums, n = np.bincount(groups, apart), int(np.count_nonzero(np.bincount(groups)))
         return float(sums @ sums) * n / max(1, n - 1) / len(d) ** 2
 
     over = clustered(replicates)

@@ -9,7 +9,10 @@ def prepare() -> None:
     Nothing that is imported is garbage, so to look for it only takes time, a fifth of the whole.
     """
     gc.disable()
-    from kdlab.runs import compare  # noqa: F401
+    import cloudpickle  # noqa: F401
+    import pandas  # noqa: F401
+
+    from kdlab.fingerprint import fingerprint  # noqa: F401
     from kdlab.train import fit  # noqa: F401
 
     gc.enable()

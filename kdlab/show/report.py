@@ -107,7 +107,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Any]:
 def _plain(title: str, part: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = [f"{title}:"] if title else []
     for claim in part:
-        lines.append(f"{claim['text']} (paper: {claim['paper']})")
+        lines.append(f"{claim['text']} ({claim['paper']})")
         lines += [f"    {line}" for line in (claim["where"], *claim["lines"]) if line]
     return lines
 

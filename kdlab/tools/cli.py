@@ -55,9 +55,10 @@ def _claims(args: argparse.Namespace) -> int:
     read = [notebooks.read(path) for path in notebooks.find(args.notebooks)]
     table = readme.table(row for nb in read for row in readme.claims(nb))
     if args.write:
-        readme.write(args.readme, "claims", table)
-        page = readme.measured(gather.experiments(), args.evidence)
-        readme.write(args.evidence / "README.md", "evidence", page)
+        root = args.notebooks.parent
+        readme.write(root / "README.md", "claims", table)
+        page = readme.measured(gather.experiments(), root / "evidence")
+        readme.write(root / "evidence" / "README.md", "evidence", page)
     print(table)
     return 0
 
@@ -99,12 +100,19 @@ def _parser() -> argparse.ArgumentParser:
     rewrite.set_defaults(run=_notebooks)
 
     claims = commands.add_parser("claims", parents=[some], help="print the committed claims")
-    claims.add_argument("--write", action="store_true", help="into the README; renew evidence's")
-    claims.add_argument("--readme", type=Path, default=Path("README.md"))
-    claims.add_argument("--evidence", type=Path, default=Path("evidence"), help="its folder")
+    claims.add_argument("--write", action="store_true", help="into the README, and evidence's")
     claims.set_defaults(run=_claims)
 
-    found = commands.add_parser("evidence", help="measure what is missing or stale")
+    _evidence_parser(commands.add_parser("evidence", help="measure what is missing or stale"))
+
+    clean = commands.add_parser("clean", help="remove widget state and timings, keep outputs")
+    clean.add_argument("files", type=Path, nargs="+")
+    clean.set_defaults(run=_clean)
+
+    return parser
+
+
+def _evidence_parser(found: argparse.ArgumentParser) -> None:
     found.add_argument("--only", nargs="+", default=[], metavar="STEM", help="e.g. 00_kd")
     found.add_argument("--world", nargs="+", default=None, help="e.g. mnist5k natural")
     found.add_argument("--jobs", type=int, default=None, help="processes, one thread each")
@@ -116,12 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--confirm", action="store_true", help="stale rows that repeat stay")
     what.add_argument("--spot", type=int, metavar="SEED", help="train two rows again, drawn by it")
     found.set_defaults(run=_evidence)
-
-    clean = commands.add_parser("clean", help="remove widget state and timings, keep outputs")
-    clean.add_argument("files", type=Path, nargs="+")
-    clean.set_defaults(run=_clean)
-
-    return parser
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -135,10 +135,11 @@ def too_wide(claims: Iterable[Claim], name: str) -> set[tuple[str, str]]:
     """Return the (comparison, arm) pairs of primary claims whose interval is wider than allowed."""
     wide = set[tuple[str, str]]()
     for claim in claims:
-        x = claim.by_world().get(name)
-        measured = claim.primary and isinstance(claim.x, Difference) and x is not None
-        if measured and not interval(x).half < claim.margin:
-            wide |= claim.x.arms
+        x, gap = claim.by_world().get(name), claim.x
+        if not claim.primary or x is None or not isinstance(gap, Difference):
+            continue
+        if not interval(x).half < claim.margin:
+            wide |= gap.arms
     return wide
 
 
@@ -162,7 +163,7 @@ def confirm(
         if arm not in comparison.arms or (worlds is not None and name not in set(worlds)):
             continue
         kept, job = rows.iloc[0], evidence.InWorld(comparison.arms[arm], world(name))
-        again = evidence.trained_again(arm, job, kept["seed"], n_jobs)
+        again = evidence.trained_again([(job, kept["seed"])], n_jobs).iloc[0]
         numbers = [c for c in table if c not in KEYS + NOTES and is_number(kept[c])]
         gaps = [c for c in numbers if not np.isclose(kept[c], again[c], rtol=1e-5, equal_nan=True)]
         if gaps:

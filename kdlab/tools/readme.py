@@ -14,8 +14,10 @@ from kdlab.show.words import Row, found, in_words
 from kdlab.tools.notebooks import Notebook, code_cells
 from kdlab.train.worlds import WORLDS
 
-KEYS = ("notebook", "id", "claim", "paper", "world", "ours", "low", "high", "n", "margin", "unit")
-KEYS += ("primary", "outcome")  # of a row of build/claims.json
+KEYS = (  # of a row of build/claims.json
+    *("notebook", "id", "claim", "paper", "world", "ours", "low", "high", "n", "margin", "unit"),
+    *("primary", "outcome"),
+)
 SPLITS = 200
 
 
@@ -48,14 +50,17 @@ def measured(papers: Mapping[str, ModuleType], folder: Path) -> str:
     parts = []
     for stem, paper in papers.items():
         tables = evidence.tables(stem, paper.COMPARISONS, folder)
-        if any(len(table) for table in tables.values()):
-            found = paper.claims(tables)
-            parts.append(f"## {_link(stem, '../notebooks')}\n\n{_judged(judge(found, stem))}")
+        found = paper.claims(tables)
+        judged = judge(found, stem)
+        if judged["n"].any():
+            parts += [f"## {_link(stem, '../notebooks')}", side_by_side(judged)]
             parts.append(_halves(halves(found, SPLITS)))
     return "\n\n".join(parts) or "Nothing has been measured yet."
 
 
-def _judged(judged: pd.DataFrame) -> str:
+def side_by_side(judged: pd.DataFrame) -> str:
+    """Return all claims that have numbers as a Markdown table, the worlds side by side."""
+
     def lead(row: Row) -> list[str]:
         margin = f"{row['margin']:g} {row['unit']}" if row["primary"] else "also seen"
         return [row["claim"], margin]

@@ -160,7 +160,7 @@ def opened(folder: Path, source: Path = ROOT / FIRST) -> Iterator[Page]:
             raise
 
 
-def run_all(page: Page, end: str = "the explorer was moved to") -> None:
+def run_all(page: Page, end: str = "updates the weights differ by") -> None:
     """Choose Run > Run All Cells, wait until the last cell has said `end` and the kernel idles."""
     idle = page.get_by_role("button", name=re.compile(r"Python 3.*\| Idle"))
     expect(idle).to_be_visible(timeout=60_000)  # run before that, and the lab asks for a kernel
@@ -218,7 +218,7 @@ def only(source: Path, target: Path, *starts: str) -> Path:
 
 
 def test_points_are_moved_by_keyboard(tmp_path: Path) -> None:
-    parts = ("budget =", "settings = plan(budget)", "start = {", "points=panels.Points(")
+    parts = ("budget =", "settings = plan(budget)", "start = {", "points=Points(")
     source = only(ROOT / "notebooks/05_rkd.ipynb", tmp_path / "points.ipynb", *parts)
     with opened(tmp_path, source) as page:
         run_all(page, "all done")

@@ -8,8 +8,9 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
 
+from kdlab.papers.rkd.points import Points
 from kdlab.show import panels
-from kdlab.show.panels import Points, choice, drive, ends, panel, slider, trail
+from kdlab.show.panels import choice, drive, ends, panel, slider
 from kdlab.show.plots import figure
 
 ALT = "A line that rises to T = {T}, drawn for the method {method}."
@@ -141,30 +142,6 @@ def test_reset_goes_back_to_the_start(shown: list[str]) -> None:
     assert shown[-1] == ALT.format(T=4, method="ce")
 
 
-def test_the_trail_shows_every_move_in_the_order_of_the_control() -> None:
-    box = panel(line, ALT, **controls())
-    one = trail(box)
-    assert [ax.get_title(loc="left") for ax in one.axes] == ["temperature", "method"]
-    assert [list(ax.lines[0].get_ydata()) for ax in one.axes] == [[2], [1]]
-    for name, value in [("T", 8), ("method", "fit"), ("T", 1)]:
-        box.controls[name].value = value
-    assert box.moves[-1] == {"T": 1, "method": "fit"}
-    upper, lower = trail(box).axes
-    assert list(upper.lines[0].get_ydata()) == [2, 3, 3, 0]
-    assert list(lower.lines[0].get_ydata()) == [1, 1, 2, 2]
-    assert [t.get_text() for t in upper.get_yticklabels()] == ["1", "4", "8"]
-    assert [t.get_text() for t in lower.get_yticklabels()] == ["hard labels", "hints"]
-
-
-def test_the_trail_of_points_numbers_their_settings() -> None:
-    points = Points({"A": (0.0, 0.0), "B": (1.0, 0.0)}, [0.0, 1.0, 2.0])
-    box = panel(lambda places: line(1, "kd"), "A line that rises to the right.", places=points)
-    for at in (2.0, 0.0, 1.0):
-        points.sliders[0].value = at
-    (ax,) = trail(box).axes
-    assert list(ax.lines[0].get_ydata()) == [0, 1, 0, 2] and ax.get_title(loc="left") == "places"
-
-
 @pytest.mark.parametrize("n", [0, 5])
 def test_a_panel_has_one_to_four_controls(n: int) -> None:
     many = {f"c{i}": slider(str(i), [1, 2], 1) for i in range(n)}
@@ -230,10 +207,10 @@ def test_controls_start_where_they_are_told_and_say_what_they_are(make: Any) -> 
 # --- points in the plane
 
 
-def corners() -> panels.Points:
+def corners() -> Points:
     """Return three points on a grid from -2 to 2."""
     start = {"A": (0, 0), "B": (2, 0), "C": (0, 1)}
-    return panels.Points(start, [-2, -1, 0, 1, 2])
+    return Points(start, [-2, -1, 0, 1, 2])
 
 
 def test_moving_one_point_leaves_the_others():

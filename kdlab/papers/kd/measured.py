@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from kdlab.runs.differences import interval
 from kdlab.show.plots import band, dots, figure, show
@@ -17,7 +18,7 @@ def words(name: str) -> str:
     return WORLDS[name].words if name in WORLDS else name
 
 
-def panels(runs: pd.DataFrame, height: float) -> tuple[object, list[tuple[str, Axes]]]:
+def panels(runs: pd.DataFrame, height: float) -> tuple[Figure, list[tuple[str, Axes]]]:
     """Return a figure with a panel for each world of `runs`, and the (world, axes) pairs."""
     names = list(dict.fromkeys(runs["world"]))
     fig, axes = figure(1, len(names), size=(9.6, height), squeeze=False)

@@ -11,8 +11,8 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 from kdlab.papers.rkd.embedding import aligned, principal, recall_at
+from kdlab.papers.rkd.labels import apart
 from kdlab.papers.rkd.method import angles, distances, on_sphere, rkd_angle, rkd_distance
-from kdlab.show.labels import apart
 from kdlab.show.plots import LOOKS, figure
 
 Places = Sequence[tuple[float, float]]

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from kdlab.data import Data
 from kdlab.models import build
+from kdlab.papers.dml import live
+from kdlab.papers.dml.live import Live, Monitor, StoppedError, drive
 from kdlab.papers.dml.method import DML, DMLInTurn
-from kdlab.show import live
-from kdlab.show.live import Live, Monitor, StoppedError, drive
 from kdlab.show.panels import choice
 from kdlab.show.plots import figure
 from kdlab.train.fit import fit

@@ -1,0 +1,148 @@
+"""The tables of claims: in the README from notebooks, on the page of the evidence from its rows."""
+
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kdlab.runs import evidence
+from kdlab.runs.claims import Claim, difference, judge
+from kdlab.runs.evidence import Comparison
+from kdlab.tools import gather, readme
+from kdlab.tools.cli import main
+from tests.notebooks import small_notebook
+from tests.runs.test_claims import GAIN, GOOD, series
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def rows_of(table: str) -> list[list[str]]:
+    """Return the cells of a Markdown table, without the line below its head."""
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
+    return [line for line in lines if set("".join(line)) - set("-|")]
+
+
+def judged(*claims: Claim) -> list[dict]:
+    return judge(claims, "00_kd", "mnist5k").to_dict("records")
+
+
+def test_a_line_per_primary_claim_with_the_worlds_side_by_side() -> None:
+    both = pd.concat([series(np.negative(GOOD), "natural"), series(GOOD, "mnist5k")])
+    rows = judged(
+        replace(GAIN, id="two", x=both, text="A | b"),
+        replace(GAIN, id="seen", primary=False),
+        replace(GAIN, id="one"),
+        replace(GAIN, id="none", x=None, paper="Table 2"),
+    )
+    head, two, one, none = rows_of(readme.table(rows))
+    assert head == ["notebook", "claim", "paper", "digits", "photographs"]
+    assert two[:3] == ["[00_kd](notebooks/00_kd.ipynb)", r"A \| b", "Table 1: 3.1"]
+    for cell, row in zip(two[3:], rows[:2][::-1], strict=True):
+        assert cell.endswith(f"n = 5: {row['outcome']}")
+    assert two[3].startswith("+2.14 [") and two[4].endswith("contradicted")
+    assert one[3].endswith("reproduced") and one[4] == "–"
+    assert none[2:] == ["Table 2", "not tested here", "–"]
+
+
+def test_claims_of_a_notebook_have_the_keys_of_the_runner_and_no_more() -> None:
+    (row,) = readme.claims(small_notebook.committed())
+    assert tuple(row) == readme.KEYS and row["outcome"] == "reproduced"
+
+
+# --- the page of the evidence
+
+
+def measured(folder: Path, replicates: int) -> types.SimpleNamespace:
+    """Write made-up evidence of two worlds; return the experiment that it belongs to."""
+    draw, rows = np.random.default_rng(0), []
+    for world in ("mnist5k", "natural"):
+        for seed in range(replicates):
+            for arm, better in (("KD", 3.0), ("labels", 0.0)):
+                accuracy = 80 + better + draw.normal(0, 0.1)
+                rows.append({"world": world, "arm": arm, "seed": seed, "accuracy": accuracy})
+    table = pd.DataFrame(rows).assign(
+        val_accuracy=80.0, seconds=1.0, stamp="x", torch="2", date="2026-01-01"
+    )
+    table.attrs["name"] = "soft"
+    evidence.write("00_x", table, "a command", folder)
+
+    def claims(runs):
+        gain = difference(runs["soft"], "KD", "labels")
+        seen = Claim("seen", "It is seen.", "2", gain, primary=False)
+        return [Claim("gain", "KD is better.", "1", gain), seen, Claim("none", "Not tried.", "3")]
+
+    return types.SimpleNamespace(
+        COMPARISONS=[Comparison("soft", {}), Comparison("later", {})], claims=claims
+    )
+
+
+def test_the_page_shows_all_measured_claims_and_how_halves_compare(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(readme, "SPLITS", 8)
+    page = readme.measured({"00_x": measured(tmp_path, 10)}, tmp_path)
+    assert "## [00_x](../notebooks/00_x.ipynb)" in page and "Not tried" not in page
+    table, halves = page.split("Split halves")
+    head, gain, seen = rows_of(table)
+    assert head[2:] == ["digits", "photographs"] and gain[1] == "0.5 points"
+    assert all(cell.endswith("n = 10: reproduced") for cell in gain[2:])
+    assert seen[1] == "also seen" and all(cell.endswith("n = 10") for cell in seen[2:])
+    head, digits, photographs, totals = rows_of(halves)
+    assert head[3:] == ["agree", "one undecided", "both undecided", "contradict"]
+    assert digits[1:] == ["digits", "10", "8", "0", "0", "0"]
+    assert photographs[1:] == ["photographs", "10", "8", "0", "0", "0"]
+    assert totals[-4:] == ["16", "0", "0", "0"] and "agree 100.0 %" in halves
+
+
+def test_few_replicates_have_no_halves_and_no_evidence_has_no_page(tmp_path) -> None:
+    paper = measured(tmp_path, 9)
+    assert "10 replicates" in readme.measured({"00_x": paper}, tmp_path)
+    assert readme.measured({"00_x": paper}, tmp_path / "no").startswith("Nothing")
+
+
+def test_evidence_that_carries_no_claim_has_no_part(tmp_path) -> None:
+    paper = measured(tmp_path, 10)
+    paper.claims = lambda runs: [Claim("none", "Not tried.", "3")]
+    assert readme.measured({"00_x": paper}, tmp_path).startswith("Nothing")
+
+
+def test_the_page_of_the_evidence_is_that_of_the_evidence() -> None:
+    page = (ROOT / "evidence" / "README.md").read_text(encoding="utf-8")
+    for stem, paper in gather.experiments().items():
+        tables = evidence.tables(stem, paper.COMPARISONS)
+        found = judge(paper.claims(tables), stem)
+        if found["n"].any():
+            assert readme.side_by_side(found) in page, "run python -m kdlab claims --write"
+
+
+# --- between marks
+
+
+def test_the_command_fills_both_pages_between_their_marks(tmp_path, capsys, monkeypatch) -> None:
+    page, other = tmp_path / "README.md", tmp_path / "evidence" / "README.md"
+    (tmp_path / "notebooks").mkdir()
+    paper = measured(other.parent, 4)
+    monkeypatch.setattr(gather, "experiments", lambda: {"00_x": paper})
+    small_notebook.write(tmp_path / "notebooks", small_notebook.committed())
+    for file, name in ((page, "claims"), (other, "evidence")):
+        start, end = readme.marks(name)
+        file.write_text(f"above\n{start}\nold\n{end}\nbelow\n")
+    where = ["--notebooks", str(tmp_path / "notebooks")]
+    assert main(["claims", *where]) == 0
+    assert "old" in page.read_text()
+    table = capsys.readouterr().out.strip()
+    assert main(["claims", "--write", *where]) == 0
+    start, end = readme.marks("claims")
+    assert page.read_text() == f"above\n{start}\n{table}\n{end}\nbelow\n"
+    assert rows_of(table)[1][-1] == "+2.50 [+2.00, +3.00] points, n = 5: reproduced"
+    assert "KD is better." in readme.between(other, "evidence")
+    page.write_text(f"{end} in the wrong order {start}")
+    assert main(["claims", "--write", *where]) == 2
+    assert "lacks" in capsys.readouterr().err
+
+
+def test_a_page_without_marks_is_refused(tmp_path) -> None:
+    (tmp_path / "a.md").write_text("nothing")
+    with pytest.raises(ValueError, match="lacks"):
+        readme.write(tmp_path / "a.md", "claims", "x")
