@@ -156,10 +156,9 @@ def tables(
 
 def state(notebook: str, comparisons: Sequence[Comparison], folder: Path = FOLDER) -> str:
     """Say how much evidence there is, and which of it was made by other code than today's."""
-    found = tables(notebook, comparisons, folder)
-    runs = sum(map(len, found.values()))
+    runs = sum(map(len, tables(notebook, comparisons, folder).values()))
     old = stale(notebook, comparisons, folder)
-    told = f"Evidence: {runs:,} runs of {len(found)} comparisons"
+    told = f"Evidence: {runs:,} runs of {len(comparisons)} comparisons"
     if old.empty:
         return f"{told}, all made by the code of today."
     arms = "; ".join(f"{r.world} {r.comparison}: {r.arm}" for r in old.itertuples())
@@ -222,8 +221,7 @@ def spot_check(
     order = np.random.default_rng(seed).permutation(len(rows))[:runs]
     drawn = [rows[i] for i in sorted(order)]
     facts = pd.DataFrame(drawn, columns=["comparison", *KEYS, "accuracy"])
-    again = [0.0] * len(drawn)
-    if drawn:
-        again = trained_again([(row["job"], row["seed"]) for row in drawn], n_jobs)["accuracy"]
-    facts = facts.rename(columns={"accuracy": "kept"}).assign(again=list(again))
+    jobs = [(row["job"], row["seed"]) for row in drawn]
+    again = list(trained_again(jobs, n_jobs)["accuracy"]) if jobs else []
+    facts = facts.rename(columns={"accuracy": "kept"}).assign(again=again)
     return facts.assign(gap=(facts["kept"] - facts["again"]).abs())

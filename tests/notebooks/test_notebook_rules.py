@@ -10,6 +10,7 @@ from kdlab.tools import notebooks
 from kdlab.tools.notebooks import Notebook, code_cells
 from tests.notebooks import small_notebook
 from tests.notebooks.rules import RULES
+from tests.notebooks.small_notebook import PARAMETERS
 from tests.papers import exercise_texts
 
 PNG = {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"}
@@ -29,6 +30,12 @@ def says(text: str, name: str = "stdout") -> Callable[[Notebook], None]:
 def writes(markdown: str) -> Callable[[Notebook], None]:
     """Return what adds a Markdown cell before the last cell."""
     return lambda nb: nb.cells.insert(-1, new_markdown_cell(markdown))
+
+
+def deeper(nb: Notebook, *before: str, after: int = 0) -> None:
+    """Give a notebook the two parts of the pattern: cells before "Deeper", and cells after it."""
+    texts = [*before, "## Deeper", *["A sentence."] * after]
+    nb.cells.extend(new_markdown_cell(text) for text in texts)
 
 
 def runs(source: str) -> Callable[[Notebook], None]:
@@ -145,6 +152,17 @@ BREAKS: dict[str, list[Callable[[Notebook], object]]] = {
         swaps('"lesson"', '"ci"', "code"),
     ],
     "ready": [runs("compare({}, 5)")],
+    "meeting": [
+        lambda nb: deeper(nb, *["A sentence."] * 41),
+        lambda nb: deeper(nb, "word " * 1801),
+        lambda nb: deeper(nb, after=91),
+        lambda nb: runs("1\n" * 13)(nb) or deeper(nb),
+    ],
+    "unspoiled": [
+        lambda nb: shows({"text/html": "<details open>92 %</details>"})(nb) or deeper(nb),
+        lambda nb: shows(PNG)(nb) or deeper(nb) or swaps(PARAMETERS, "report(claims)", "code")(nb),
+        lambda nb: runs("panels.drive(explorer)")(nb) or deeper(nb),
+    ],
 }
 
 

@@ -415,16 +415,16 @@ def test_a_changed_loss_in_the_package(
 
     def result() -> float:
         home, value = finished(start(script, log)).split()
-        assert home == str(copy / "methods" / "kd.py")
+        assert home == str(copy / "papers" / "kd" / "method.py")
         return float(value)
 
     first = result()
     assert trained(log) == ["ran"]
-    with (copy / "plots.py").open("a") as file:
+    with (copy / "show" / "plots.py").open("a") as file:
         file.write("\nDRAWN_OTHERWISE = True\n")
     assert result() == first
     assert trained(log) == []  # how a result is drawn does not change it
-    loss = copy / "methods" / "kd.py"
+    loss = copy / "papers" / "kd" / "method.py"
     assert loss.read_text().count("return T**2 *") == 1
     loss.write_text(loss.read_text().replace("return T**2 *", "return"))
     assert result() == pytest.approx(first / 4, rel=1e-5)
@@ -574,7 +574,7 @@ def test_workers_started_early_have_imported_what_a_run_needs() -> None:
     start_workers(2)
     STARTING.pop().join()
     early = {child.pid for child in psutil.Process().children()}
-    needed = ("torch", "kdlab.runs.compare", "kdlab.measure")
+    needed = ("torch", "kdlab.train.fit", "kdlab.measure")
     ask = joblib.delayed(lambda: (os.getpid(), all(name in sys.modules for name in needed)))
     for pid, ready in joblib.Parallel(2, initializer=prepare)(ask() for _ in range(4)):
         assert pid in early and ready
