@@ -47,8 +47,3 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(home), name)
     globals()[name] = found
     return found
-
-
-def __dir__() -> list[str]:
-    """Return the names, for completion."""
-    return sorted(_HOME_OF)

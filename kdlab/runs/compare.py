@@ -23,6 +23,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from joblib.externals.loky import get_reusable_executor
 from joblib.parallel import BACKENDS, get_active_backend
 
 from kdlab.fingerprint import fingerprint
@@ -90,16 +91,13 @@ def compare(
         return as_table(rows | new, names, by)
 
     with bar(len(jobs), len(jobs) - len(missing), title) as progress:
-        try:
+        if on_row:
+            on_row(found())
+        for failure in run_all(tasks, processes(n_jobs), title):
+            progress.update()
+            failures += [failure] if failure else []
             if on_row:
                 on_row(found())
-            for failure in run_all(tasks, processes(n_jobs)):
-                progress.update()
-                failures += [failure] if failure else []
-                if on_row:
-                    on_row(found())
-        except BrokenProcessPool:  # finished runs are on disk; which one was killed, nobody knows
-            failures.append(KILLED)
     table = found()
     if failures:
         told = f"{len(jobs) - len(table)} of {len(jobs)} runs failed, the others are kept.\n"
@@ -149,8 +147,23 @@ def run_path(arm: Arm, seed: int, name: Any) -> Path:
         raise TypeError(f"arm {name!r}: {error}") from None
 
 
-def run_all(tasks: list[tuple[Any, ...]], n_jobs: int) -> Iterator[str | None]:
+def run_all(tasks: list[tuple[Any, ...]], n_jobs: int, title: str) -> Iterator[str | None]:
     """Do `run_one` for all `tasks` in `n_jobs` processes; yield what it says, as they end.
+
+    Where the reader interrupts, the workers end, too: they would train on, unseen.
+    """
+    try:
+        yield from run_each(tasks, n_jobs)
+    except BrokenProcessPool:  # finished runs are on disk; which one was killed, nobody knows
+        yield KILLED
+    except KeyboardInterrupt:
+        get_reusable_executor().shutdown(wait=False, kill_workers=True)
+        told = f"{title} stopped; finished runs are kept, so the same call goes on from there."
+        raise KeyboardInterrupt(told) from None
+
+
+def run_each(tasks: list[tuple[Any, ...]], n_jobs: int) -> Iterator[str | None]:
+    """Yield what `run_one` says of each of `tasks`.
 
     A single run that would be left for the last round, while the other cores idle, is made by this
     process meanwhile: on a copy, as in any other process, so that it changes nothing here.

@@ -218,8 +218,7 @@ def spot_check(
         for row in read(notebook, c.name, folder).to_dict("records")
         if row["world"] in worlds and row["arm"] in c.arms
     ]
-    order = np.random.default_rng(seed).permutation(len(rows))[:runs]
-    drawn = [rows[i] for i in sorted(order)]
+    drawn = [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))[:runs]]
     facts = pd.DataFrame(drawn, columns=["comparison", *KEYS, "accuracy"])
     jobs = [(row["job"], row["seed"]) for row in drawn]
     again = list(trained_again(jobs, n_jobs)["accuracy"]) if jobs else []

@@ -15,6 +15,7 @@ from kdlab.runs.evidence import Arm, InWorld, teach
 from kdlab.show.plots import bundle, figure, look
 from kdlab.train.worlds import World
 
+NOTHING = pd.DataFrame(columns=["arm", "accuracy", "seconds"])
 FIRST = 1000  # replicates from here on are the readers'; those of the evidence are below
 
 
@@ -26,7 +27,6 @@ def live(
     *,
     known: pd.DataFrame | None = None,
     guesses: Callable[[Axes, Sequence[str]], str] | None = None,
-    label: str = "test accuracy in % (axis cut)",
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
     """Train the arms on new replicates of `world`; each dot falls as its run ends.
@@ -43,26 +43,27 @@ def live(
         One row a run: arm, seed, and what the arm measured. Everything is kept: a second time
         takes no time.
     """
-    here = known[known["world"] == world.name] if known is not None and len(known) else None
+    here = NOTHING if known is None else known[known["world"] == world.name]
     seeds = [FIRST + replicates * seed + i for i in range(replicates)]
     print(
         f"{len(seeds)} teachers and {len(seeds) * len(arms)} students"
         + _minutes(arms, here, len(seeds), processes(n_jobs))
     )
-    handle = display(_picture(arms, here, None, guesses, label), raw=True, display_id=True)
+    handle = display(_picture(arms, here, NOTHING, guesses), raw=True, display_id=True)
 
     def draw(runs: pd.DataFrame) -> None:
         if handle is not None:
-            handle.update(_picture(arms, here, runs, guesses, label), raw=True)
+            now = runs if len(runs) else NOTHING
+            handle.update(_picture(arms, here, now, guesses), raw=True)
 
     compare({"teacher": InWorld(teach, world)}, seeds, n_jobs=n_jobs, title="teachers")
     jobs = {name: InWorld(arm, world) for name, arm in arms.items()}
     return compare(jobs, seeds, n_jobs=n_jobs, title="students", on_row=draw)
 
 
-def _minutes(arms: Mapping[str, Arm], here: pd.DataFrame | None, n: int, cores: int) -> str:
+def _minutes(arms: Mapping[str, Arm], here: pd.DataFrame, n: int, cores: int) -> str:
     """Say how long it will take, by what the same runs took for the evidence."""
-    if here is None or here.empty:
+    if here.empty:
         return "; nobody has timed them here yet."
     each = here.groupby("arm")["seconds"].median().reindex(list(arms)).dropna()
     seconds = (each.sum() + each.max()) * n / cores  # a teacher takes about as long as a student
@@ -71,30 +72,23 @@ def _minutes(arms: Mapping[str, Arm], here: pd.DataFrame | None, n: int, cores: 
 
 def _picture(
     arms: Mapping[str, Arm],
-    here: pd.DataFrame | None,
-    runs: pd.DataFrame | None,
+    here: pd.DataFrame,
+    runs: pd.DataFrame,
     guesses: Callable[[Axes, Sequence[str]], str] | None,
-    label: str,
 ) -> dict[str, str]:
     """Return the figure in a fold, so that a stored page does not answer the reader's guess."""
-    fig, said = rows_of_dots(list(arms), here, runs, guesses, label)
-    means = "; ".join(f"{name} {_mean(here, name)}" for name in arms)
+    fig, said = rows_of_dots(list(arms), here, runs, guesses)
+    found = here.groupby("arm")["accuracy"].apply(list)
+    means = "; ".join(f"{name} {interval(found.get(name, []), unit='%')}" for name in arms)
     alt = f"One row a student. Small dots: the evidence; large dots: your runs. {means}. {said}"
     return bundle(fig, alt.strip(), fold="Your runs on the evidence", opened=True)
 
 
-def _mean(here: pd.DataFrame | None, name: str) -> str:
-    if here is None or here.empty:
-        return "not measured before"
-    return str(interval(here.loc[here["arm"] == name, "accuracy"], unit="%"))
-
-
 def rows_of_dots(
     names: Sequence[str],
-    known: pd.DataFrame | None,
-    runs: pd.DataFrame | None,
+    known: pd.DataFrame,
+    runs: pd.DataFrame,
     guesses: Callable[[Axes, Sequence[str]], str] | None = None,
-    label: str = "test accuracy in %",
 ) -> tuple[Figure, str]:
     """Draw a row per arm: evidence as small dots with mean and interval, new runs as large dots.
 
@@ -103,13 +97,13 @@ def rows_of_dots(
     fig, ax = figure(size=(9.2, 0.9 + 0.72 * len(names)))
     for place, name in enumerate(names):
         style: dict[str, Any] = look(name, place)
-        if known is not None and (x := known.loc[known["arm"] == name, "accuracy"]).size:
+        if (x := known.loc[known["arm"] == name, "accuracy"]).size:
             found = interval(x)
             jitter = np.linspace(-0.16, 0.16, len(x))
             ax.plot(x, place + jitter, ".", color=style["color"], alpha=0.4, markersize=6)
             ax.plot([found.low, found.high], [place + 0.3] * 2, color=style["color"], linewidth=4)
             ax.plot(found.mean, place + 0.3, "|", color="black", markersize=9)
-        if runs is not None and len(runs) and (y := runs.loc[runs["arm"] == name, "accuracy"]).size:
+        if (y := runs.loc[runs["arm"] == name, "accuracy"]).size:
             ax.plot(
                 y,
                 [place - 0.26] * len(y),
@@ -121,5 +115,5 @@ def rows_of_dots(
     said = guesses(ax, names) if guesses is not None else ""
     ax.set_yticks(range(len(names)), list(names))
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set_xlabel(label)
+    ax.set_xlabel("test accuracy in % (axis cut)")
     return fig, said

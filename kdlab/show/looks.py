@@ -3,7 +3,9 @@
 # Okabe and Ito's colour-blind-safe set. One method = one colour and one marker in every notebook.
 LOOKS: dict[str, tuple[str, str]] = {
     "hard labels": ("#333333", "o"),
+    "labels": ("#333333", "o"),
     "KD": ("#0072B2", "s"),
+    "KD, permuted": ("#8C8C8C", "X"),
     "teacher": ("#D55E00", "*"),
     "label smoothing": ("#009E73", "^"),
     "control": ("#8C8C8C", "X"),

@@ -71,7 +71,7 @@ def test_guesses_are_drawn_and_told():
         ax.barh([0], [2], left=[90])
         return "Light boxes are guesses."
 
-    bundle = falling._picture({"a": constant(1.0)}, KNOWN, None, draw, "accuracy")
+    bundle = falling._picture({"a": constant(1.0)}, KNOWN, falling.NOTHING, draw)
     assert "Light boxes are guesses." in bundle["text/html"]
     assert bundle["text/html"].startswith("<details open>") and "image/png" not in bundle
 
