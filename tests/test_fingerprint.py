@@ -420,29 +420,47 @@ def test_the_file_at_a_path_counts(tmp_path):
     assert fingerprint(path) == fingerprint(pathlib.Path(str(path)))
 
 
-def test_kdlab_counts_by_the_text_of_everything_that_computes(tmp_path, monkeypatch):
-    texts = {
-        "lab__methods__kd": "def kd_loss(z):\n    return z\n",
-        "lab__fit": "",
-        "lab__plots": "",
-    }
-    (tmp_path / "lab").mkdir()
-    kd = fresh(tmp_path, monkeypatch, "lab.methods.kd", **texts)
+HOUSE = {  # a package of the shape of kdlab; only its imports of kdlab are followed
+    "lab/papers/kd/method.py": "from kdlab.train.fit import fit\n\ndef kd_loss(z):\n    return z\n",
+    "lab/papers/new/method.py": "from kdlab.papers.kd.method import kd_loss\n",
+    "lab/train/fit.py": "EPOCHS = 2  # enough\n",
+    "lab/train/other.py": "",
+    "lab/show/plots.py": "",
+}
+
+
+def test_kdlab_counts_by_the_files_that_an_arm_uses(tmp_path, monkeypatch):
+    for name, text in HOUSE.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(kdlab.fingerprint.origin, "PACKAGE", tmp_path / "lab")
+    importlib.invalidate_caches()
+    kd = importlib.import_module("lab.papers.kd.method")
+    for loaded in [n for n in sys.modules if n.split(".")[0] == "lab"]:
+        monkeypatch.setitem(sys.modules, loaded, sys.modules[loaded])
     exec("def arm(seed):\n    return kd.kd_loss(seed)", space := {"kd": kd})
     space["direct"] = kd.kd_loss
 
     def now():
         return [fingerprint(space[name]) for name in ("arm", "direct")]
 
-    before = now()
-    (tmp_path / "lab" / "plots.py").write_text("COLOUR = 1\n")
-    assert now() == before
-    (tmp_path / "lab" / "fit.py").write_text("EPOCHS = 3\n")
-    assert all(old != new for old, new in zip(before, now(), strict=True))
-    before = now()
-    (tmp_path / "lab" / "methods" / "kd.py").write_text("def kd_loss(z):\n    return -z\n")
-    assert all(old != new for old, new in zip(before, now(), strict=True))
+    def change(name: str, text: str) -> bool:
+        before = now()
+        (tmp_path / "lab" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "lab" / name).write_text(text)
+        differ = {old != new for old, new in zip(before, now(), strict=True)}
+        assert len(differ) == 1, "what is reached through an arm, and directly, must agree"
+        return differ.pop()
+
+    assert not change("show/plots.py", "COLOUR = 1\n")  # how a result is drawn
+    assert not change("train/other.py", "RATE = 1\n")  # nothing that the arm uses
+    assert not change("papers/newer/method.py", "def loss(z):\n    return z\n")  # a new paper
+    assert not change("papers/new/method.py", "WEIGHT = 2\n")  # another paper
+    assert not change("train/fit.py", '"""A docstring."""\n\nEPOCHS = 2\n')  # no meaning
+    assert change("train/fit.py", "EPOCHS = 3\n")
+    assert change("papers/kd/method.py", "def kd_loss(z):\n    return -z\n")
 
 
 def test_installed_packages_count_by_version(monkeypatch):
