@@ -161,8 +161,8 @@ def state(notebook: str, comparisons: Sequence[Comparison], folder: Path = FOLDE
     told = f"Evidence: {runs:,} runs of {len(comparisons)} comparisons"
     if old.empty:
         return f"{told}, all made by the code of today."
-    arms = "; ".join(f"{r.world} {r.comparison}: {r.arm}" for r in old.itertuples())
-    return f"{told}. Stale, since their code has changed: {arms}. `make evidence` makes them anew."
+    arms = ", ".join(f"{of} on {name}" for of, name in old.groupby(["comparison", "world"]).groups)
+    return f"{told}. Stale, since the code has changed: {arms}. `make evidence` makes them anew."
 
 
 def stale(notebook: str, comparisons: Sequence[Comparison], folder: Path = FOLDER) -> pd.DataFrame:
