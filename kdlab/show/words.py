@@ -27,7 +27,7 @@ def told(row: Row) -> str:
     """
     outcome = row["outcome"]
     if outcome == "not tested here":
-        return f"{outcome}: {row['why']}" if row.get("why") else outcome
+        return f"{outcome}: {row.get('why') or 'it has not been measured yet'}"
     line = f"{in_words(row['world'])}: {found(row)}" if row["world"] else str(found(row))
     if not outcome:
         return line

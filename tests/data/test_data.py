@@ -609,7 +609,7 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "guess"),
-    [("minst5k", "'mnist5k'"), ("CIFAR-10", "'cifar10'"), ("fashion_", "'fashion_mnist'")],
+    [("minst5k", "'mnist5k'"), ("CIFAR-10", "'cifar10'"), ("fashionmnist", "'fashion_mnist'")],
 )
 def test_an_unknown_name_suggests_the_closest(name: str, guess: str) -> None:
     with pytest.raises(ValueError) as error:

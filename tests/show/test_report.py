@@ -124,7 +124,7 @@ def row(**changes: Any) -> dict[str, Any]:
         ({"outcome": "undecided", "n": 3, "decides": 9}, "fewer than 5 replicates decide nothing"),
         ({"outcome": "undecided", "ours": None, "low": None, "high": None}, "gave no number"),
         ({"outcome": "not tested here", "n": 0, "why": "no GPU"}, "not tested here: no GPU"),
-        ({"outcome": "not tested here", "n": 0}, "not tested here"),
+        ({"outcome": "not tested here", "n": 0}, "not tested here: it has not been measured yet"),
     ],
 )
 def test_a_row_in_words(changes: dict[str, Any], end: str) -> None:
