@@ -66,6 +66,7 @@ check: lint
 	$(MAKE) test PART=
 	ATEN_CPU_CAPABILITY=default $(MAKE) test ARGS="$(NUMERIC)"
 	ONEDNN_MAX_CPU_ISA=SSE41 $(MAKE) test ARGS="$(NUMERIC)"
+	$(RUN) kdlab evidence --only 00_kd --spot 0
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -44,7 +44,7 @@ def test_a_line_per_primary_claim_with_the_worlds_side_by_side() -> None:
         assert cell.endswith(f"n = 5: {row['outcome']}")
     assert two[3].startswith("+2.14 [") and two[4].endswith("contradicted")
     assert one[3].endswith("reproduced") and one[4] == "–"
-    assert none[2:] == ["Table 2", "not tested here: it has not been measured yet", "–"]
+    assert none[2:] == ["Table 2", "not tested here", "–"]
 
 
 def test_claims_of_a_notebook_have_the_keys_of_the_runner_and_no_more() -> None:
