@@ -10,12 +10,8 @@ from matplotlib.figure import Figure
 from kdlab.runs.differences import interval
 from kdlab.show.plots import band, dots, figure, show
 from kdlab.show.report import summary, table
+from kdlab.show.words import in_words
 from kdlab.train.worlds import WORLDS
-
-
-def words(name: str) -> str:
-    """Return what a world shows, in a plain word; a path of one's own stays."""
-    return WORLDS[name].words if name in WORLDS else name
 
 
 def panels(runs: pd.DataFrame, height: float) -> tuple[Figure, list[tuple[str, Axes]]]:
@@ -23,7 +19,7 @@ def panels(runs: pd.DataFrame, height: float) -> tuple[Figure, list[tuple[str, A
     names = list(dict.fromkeys(runs["world"]))
     fig, axes = figure(1, len(names), size=(9.6, height), squeeze=False)
     for name, ax in zip(names, axes[0], strict=True):
-        ax.set_title(words(name))
+        ax.set_title(in_words(name))
     return fig, list(zip(names, axes[0], strict=True))
 
 
@@ -35,7 +31,7 @@ def measures(soft: pd.DataFrame, name: str) -> None:
         return
     table(
         summary(here, ["accuracy", "nll", "ece", "entropy"]),
-        f"Test images, {words(name)}: mean ± half-width of the 95 % interval. "
+        f"Test images, {in_words(name)}: mean ± half-width of the 95 % interval. "
         "Accuracy and ECE in %, NLL and entropy in nats.",
         fold="What lies behind the mean",
     )
@@ -72,7 +68,7 @@ def temperatures(runs: pd.DataFrame) -> None:
         here = runs[runs["world"] == name]
         dots(ax, here, "accuracy", label="test accuracy in %")
         best = here.groupby("arm", sort=False)["accuracy"].mean().idxmax()
-        means.append(f"{words(name)}: best at {best}")
+        means.append(f"{in_words(name)}: best at {best}")
     show(
         fig,
         "The small student at three temperatures, replicates and intervals. " + "; ".join(means),
@@ -91,7 +87,7 @@ def unseen(runs: pd.DataFrame, biases: np.ndarray) -> None:
             (line,) = ax.plot(biases, [f.mean for f in found], linestyle=dash, label=arm)
             ends = [f.low for f in found], [f.high for f in found]
             ax.fill_between(biases, *ends, color=line.get_color(), alpha=0.15, linewidth=0)
-            told.append(f"{words(name)}, {arm}: {interval(rows['recall'], unit='%')}")
+            told.append(f"{in_words(name)}, {arm}: {interval(rows['recall'], unit='%')}")
         ax.axvline(here.loc[here["arm"] == "KD", "bias"].mean(), color="#8C8C8C", linestyle=":")
         ax.set(xlabel="added to its bias", ylim=(-2, 102))
     pairs[0][1].set_ylabel("recall of that class in %")
