@@ -18,13 +18,14 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 ROOMS = (  # a file imports its own room and those before it
     *("seeds", "fingerprint", "store", "data", "models", "measure", "train", "budget", "runs"),
-    *("show", "papers", "tools"),
+    *("show", "papers", "lab", "tools"),
 )
 BASELINE = "kd"  # the one paper that others may import
-SHARED, PAPER = 3600, 450  # lines of code: of all rooms but papers and tools, of a paper's folder
+SHARED, PAPER = 4100, 580  # lines of code: of all rooms but papers and tools, of a paper's folder
+APART = {"lab": 1250, "explorers": 250}  # what is counted beside the other shared rooms
 # dml, rkd: in their old text they may stay as large as they are; their rewrite brings them down.
-# kd: the experiment with its arms and rules, and what it shows, came to what the limit forgot.
-LARGE = {"dml": 594, "rkd": 625, "kd": 580}
+# kd: it also holds its explorers and presets, which show how the other papers make theirs.
+LARGE = {"dml": 594, "rkd": 625, "kd": 730}
 LONG = {"data", "models", "teachers", "frozen"}  # files, or folders, that may have 250 lines
 # Which extras of pyproject.toml may serve the imports of a folder, beside the plain dependencies.
 EXTRAS = {
@@ -203,9 +204,20 @@ def sizes(root: Path) -> tuple[Counter[str], Counter[str]]:
     for path in sources(root, "kdlab"):
         if name := paper(path, root):
             papers[name] += code_lines(path)
-        elif room(path, root) not in ("papers", "tools"):
+        elif not apart(path) and room(path, root) not in ("papers", "tools"):
             shared[room(path, root) or "kdlab"] += code_lines(path)
     return shared, papers
+
+
+def apart(path: Path) -> str:
+    """Return the folder of APART that a file stands in; "" for any other."""
+    return next((name for name in APART if name in path.parts), "")
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_is_counted_apart_stays_small(name: str):
+    lines = sum(code_lines(path) for path in sources(ROOT, "kdlab") if apart(path) == name)
+    assert 0 < lines <= APART[name]
 
 
 def test_the_shared_rooms_stay_small():

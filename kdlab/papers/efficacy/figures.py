@@ -1,141 +1,122 @@
-"""Figures of notebook 01, Cho, Hariharan 2019: what the runs say about teachers and students."""
+"""Figures of notebook 01, Cho, Hariharan 2019: two teachers, one temperature, and their answers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
+import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from kdlab.runs.claims import interval
-from kdlab.show.plots import band, figure, look
+from kdlab.measure import fidelity, logits_of, softness, temperature_for
+from kdlab.papers.efficacy.arms import answers, school
+from kdlab.papers.kd.figures import ambiguous
+from kdlab.show.plots import figure, picture
+from kdlab.train.worlds import Replicate
 
-PUPILS = {"small": ("#0072B2", "s"), "large": ("#009E73", "^")}  # one look per student size
-ALONE: dict[str, Any] = {"color": "#333333", "linestyle": "--", "linewidth": 1.2}
-
-
-def pupil_look(pupil: str) -> dict[str, Any]:
-    """Return colour and marker of the small or the large student."""
-    colour, marker = PUPILS[pupil]
-    return {"color": colour, "marker": marker}
-
-
-def level(ax: Axes, x: Sequence[float], name: str) -> None:
-    """Draw the mean of `x` over seeds as a dashed line with its 95 % interval as a band."""
-    found = interval(x)
-    ax.axhline(found.mean, label=name, **ALONE)
-    ax.axhspan(found.low, found.high, color="#333333", alpha=0.08, linewidth=0)
+TEACHERS: dict[str, dict[str, Any]] = {
+    "middle": {"color": "#56B4E9", "hatch": "//", "edgecolor": "#1F4E79"},
+    "largest": {"color": "#D55E00"},
+}
+CURVE = np.geomspace(0.5, 32, 25)  # temperatures of the entropy curves
 
 
-def size_axis(ax: Axes, params: Mapping[str, int]) -> None:
-    """Label a logarithmic axis of weights by the teachers' names; `params`: name -> weights."""
-    ax.set_xscale("log")
-    ax.set_xticks(list(params.values()), [f"{n}\n{p / 1000:.1f}k" for n, p in params.items()])
-    ax.minorticks_off()
-    ax.set_xlabel("teacher, thousands of weights")
+class Desk(NamedTuple):
+    """All that the explorer draws from: no network runs while a control moves."""
+
+    classes: Sequence[str]
+    names: Sequence[str]  # of the images
+    images: Sequence[Tensor]  # each (C, H, W) in [0, 1]
+    z: Mapping[str, Tensor]  # teacher -> (images, C) its logits for them
+    z_train: Mapping[str, Tensor]  # teacher -> (N, C) its logits for the students' images
 
 
-def sizes(
-    grid: pd.DataFrame, chosen: pd.DataFrame, alone: pd.DataFrame, params: Mapping[str, int]
-) -> Figure:
-    """Draw student accuracy against teacher size, one panel per student size.
+def desk_of(r: Replicate) -> Desk:
+    """Return the desk of a replicate: its middle and its largest teacher, and test images."""
+    x, nets = r.data.test.x, {"middle": school(r), "largest": school(r, None)}
+    chosen = ambiguous(logits_of(nets["largest"].net, x), r.data.test.y, r.data.classes)
+    rows = list(chosen.values())
+    return Desk(
+        r.data.classes,
+        list(chosen),
+        [r.data.images(x[row]) for row in rows],
+        {name: logits_of(teacher.net, x[rows]) for name, teacher in nets.items()},
+        {name: answers(r, teacher) for name, teacher in nets.items()},
+    )
+
+
+def numbers(desk: Desk, image: int, T: float, match: bool) -> dict[str, Any]:
+    """Return what the explorer shows, from the values of its controls.
 
     Args:
-        grid: runs with columns pupil, teacher, T, seed, accuracy; those at T = 4 are drawn.
-        chosen: the same columns, one temperature for each student and teacher.
-        alone: runs without a teacher, columns pupil, accuracy.
-        params: weights of each teacher, by name.
+        image: place in ``desk.images``.
+        T: temperature of the middle teacher, and of the largest one unless `match`.
+        match: the largest teacher gets the temperature at which its answers for the students'
+            images are, on average, as uncertain as those of the middle one at T.
+
+    Returns:
+        {"T", "p", "entropy"}, each {teacher: its temperature, its answer (C,) for the image, the
+        mean entropy of its answers in nats}; and "gap", the mean KL in nats from the middle to the
+        largest teacher, both at their temperatures.
     """
-    fig, axes = figure(1, 2, size=(8.4, 3.2))
-    for ax, pupil in zip(axes, PUPILS, strict=True):
-        curves = [("T = 4", grid[grid["T"] == 4], "-"), ("T chosen on validation", chosen, ":")]
-        for name, runs, dash in curves:
-            mine = runs[runs.pupil == pupil].assign(weights=lambda r: r.teacher.map(params))
-            band(ax, mine, "weights", "accuracy", name, **pupil_look(pupil) | {"linestyle": dash})
-        level(ax, alone.loc[alone.pupil == pupil, "accuracy"].tolist(), "no teacher")
-        size_axis(ax, params)
-        ax.set_title(f"{pupil} student (axis cut)")
-        ax.legend(loc="lower right")
-    axes[0].set_ylabel("test accuracy in %")
-    return fig
-
-
-def mimicry(grid: pd.DataFrame, params: Mapping[str, int]) -> Figure:
-    """Draw how far students stay from their teachers, against teacher size, at T = 4.
-
-    `grid`: columns pupil, teacher, T, seed, "KL train", "KL test" (nats), disagreement (%).
-    """
-    fig, axes = figure(1, 3, size=(8.8, 2.9))
-    labels = {
-        "KL train": "KL on training images, nats",
-        "KL test": "KL on test images, nats",
-        "disagreement": "disagreement on test images in %",
+    at = dict.fromkeys(TEACHERS, T)
+    if match:
+        at["largest"] = temperature_for(
+            desk.z_train["largest"], softness(desk.z_train["middle"], T)
+        )
+    gap = fidelity(*(desk.z_train[name] / at[name] for name in ("largest", "middle"))).kl
+    return {
+        "T": at,
+        "p": {name: F.softmax(desk.z[name][image] / at[name], dim=0) for name in TEACHERS},
+        "entropy": {name: softness(desk.z_train[name], at[name]) for name in TEACHERS},
+        "gap": gap,
     }
-    for ax, (metric, label) in zip(axes, labels.items(), strict=True):
-        for pupil in PUPILS:
-            mine = grid[(grid.pupil == pupil) & (grid["T"] == 4)]
-            mine = mine.assign(weights=mine.teacher.map(params))
-            band(ax, mine, "weights", metric, f"{pupil} student", **pupil_look(pupil))
-        size_axis(ax, params)
-        ax.tick_params(axis="x", labelsize=9)
-        ax.set_title(label, fontsize=10)
-        ax.set_xlabel("")
-        ax.set_ylim(bottom=0)
-    axes[1].set_xlabel("teacher, thousands of weights")
-    axes[0].legend()
+
+
+def bars(ax: Axes, classes: Sequence[str], p: Mapping[str, Tensor]) -> None:
+    """Draw the answers (C,) of both teachers side by side."""
+    at, step = np.arange(len(classes)), max(1, len(classes) // 10)
+    for side, (name, style) in zip((-0.2, 0.2), TEACHERS.items(), strict=True):
+        ax.bar(at + side, p[name].numpy(), 0.4, label=f"{name} teacher", **style)
+    long = max(map(len, classes)) > 3
+    ax.set_xticks(at[::step], list(classes)[::step], rotation=90 if long else 0)
+    ax.set_ylim(0, 1.02)
+
+
+def explorer(desk: Desk, image: int, T: float, match: bool) -> Figure:
+    """Draw one image, both teachers' answers, and their mean entropy at every temperature."""
+    shown = numbers(desk, image, T, match)
+    fig, axes = figure(1, 3, size=(10.5, 3.9), width_ratios=[0.7, 2, 2])
+    picture(axes[0], desk.images[image], desk.names[image].replace(", ", ",\n"))
+    bars(axes[1], desk.classes, shown["p"])
+    axes[1].set(title="Their answers for this image", ylabel="probability", ylim=(0, 1.25))
+    axes[1].legend(loc="upper right", ncols=2)
+    for name, style in TEACHERS.items():
+        curve = [softness(desk.z_train[name], float(t)) for t in CURVE]
+        colour, dash = style["color"], "--" if name == "middle" else "-"
+        axes[2].plot(CURVE, curve, dash, color=colour, label=f"{name} teacher")
+        t, entropy = shown["T"][name], shown["entropy"][name]
+        told = f"{name}: T = {t:.3g}, {entropy:.2f} nats"
+        axes[2].plot(t, entropy, "o", color=colour, markersize=10, label=told)
+    axes[2].set(xscale="log", xlabel="temperature T", ylabel="mean entropy, nats")
+    axes[2].set_title(f"All training images: {shown['gap']:.3f} nats apart")
+    axes[2].set_ylim(0, 1.7 * np.log(len(desk.classes)))
+    axes[2].set_xticks([0.5, 1, 2, 4, 8, 16, 32], ["0.5", "1", "2", "4", "8", "16", "32"])
+    axes[2].minorticks_off()
+    axes[2].legend(loc="upper left")
     return fig
 
 
-def curves(panels: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw validation accuracy and likelihood against the share of training done, with intervals.
-
-    `panels`: title -> runs with columns arm, seed, "val accuracies" and "val nlls", each an array
-    with one value an epoch.
-    """
-    fig, axes = figure(2, len(panels), size=(7.6, 3.7), sharex=True, squeeze=False)
-    rows = {"val accuracies": "val. accuracy in %", "val nlls": "val. NLL in nats"}
-    arms = list(dict.fromkeys(str(arm) for runs in panels.values() for arm in runs["arm"]))
-    for column, (title, runs) in enumerate(panels.items()):
-        for ax, (metric, label) in zip(axes[:, column], rows.items(), strict=True):
-            for arm, group in runs.groupby("arm", sort=False):
-                long = group[["seed", metric]].explode(metric).astype(float)
-                epochs = long.groupby("seed").cumcount() + 1
-                style = {"markersize": 4, "markevery": 2}
-                long["share"] = epochs / epochs.max()
-                band(ax, long, "share", metric, str(arm), arms.index(str(arm)), **style)
-            ax.set_ylabel(label if column == 0 else "")
-            whole = np.stack(list(runs[metric]))
-            late = whole[:, whole.shape[1] // 3 :]
-            room = 0.02 * np.ptp(late) + 1e-6
-            ax.set_ylim(np.quantile(late, 0.02) - room, late.max() + room)
-        axes[0, column].set_title(f"{title} (axes cut)")
-        axes[1, column].set_xlabel("share of the student's training done")
-    axes[1, 0].legend(loc="upper right")
-    return fig
-
-
-def early(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, Sequence[float]]]) -> Figure:
-    """Draw what a teacher scores and what its student scores against the teacher's epochs.
-
-    `panels`: title -> (teachers, students, accuracies of students without a teacher). Both tables
-    have the columns way, epochs, seed, accuracy. A way is "snapshot" or "annealed"; "to the end"
-    closes both lines, and rows with another way are left out.
-    """
-    fig, axes = figure(1, len(panels), size=(8.6, 3.4), squeeze=False)
-    for ax, (title, (teachers, students, alone)) in zip(axes[0], panels.items(), strict=True):
-        for role, runs, style in (
-            ("teacher", teachers, look("teacher")),
-            ("student", students, pupil_look("small")),
-        ):
-            for way, dash in (("annealed", "-"), ("snapshot", ":")):
-                mine = runs[runs.way.isin([way, "to the end"])]
-                if way in set(mine.way):
-                    name = f"{role}, {way}"
-                    band(ax, mine, "epochs", "accuracy", name, **style | {"linestyle": dash})
-        level(ax, alone, "student, no teacher")
-        ax.set_xticks(sorted(set(teachers.epochs)))
-        ax.set(title=f"{title} (axis cut)", xlabel="epochs of the teacher")
-        ax.legend(loc="best", fontsize=9)
-    axes[0, 0].set_ylabel("test accuracy in %")
+def twin(desk: Desk, settings: Sequence[tuple[float, bool]], image: int = 0) -> Figure:
+    """Draw both answers for one image at several settings (T, match) side by side."""
+    fig, axes = figure(1, len(settings) + 1, size=(10.5, 3.2))
+    picture(axes[0], desk.images[image], desk.names[image].replace(", ", ",\n"))
+    for ax, (T, match) in zip(axes[1:], settings, strict=True):
+        shown = numbers(desk, image, T, match)
+        bars(ax, desk.classes, shown["p"])
+        ax.set_title(f"T = {T:g} and {shown['T']['largest']:.3g}" if match else f"T = {T:g}")
+        ax.set_xlabel("equal entropy" if match else "equal temperature")
+    axes[1].set_ylabel("probability")
+    axes[-1].legend()
     return fig

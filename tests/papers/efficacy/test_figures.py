@@ -1,174 +1,125 @@
-"""The figures of notebook 01 draw the values that they are given."""
+"""The explorer of notebook 01 draws the numbers that its pure function gives."""
 
-import math
-
-import numpy as np
-import pandas as pd
+import matplotlib.pyplot as plt
 import pytest
 import torch
-from matplotlib.axes import Axes
 
-from kdlab.measure import scores, softness
-from kdlab.papers.efficacy import explorer as efficacy_explorer
-from kdlab.papers.efficacy import figures as efficacy
-from kdlab.papers.efficacy.explorer import Shelf
-from kdlab.show.plots import bundle
+from kdlab.papers.efficacy import figures
+from kdlab.papers.efficacy.figures import Desk
+from kdlab.seeds import generator
+from kdlab.show.panels import choice, drive, panel, slider
+from kdlab.show.plots import bundle, png
+from kdlab.train.recipe import Recipe
+from kdlab.train.worlds import replicate, world
+from tests import oracles
 
-PARAMS = {"cnn4": 1702, "cnn8": 6274, "cnn32": 94186}
-PUPILS = ("small", "large")
-
-
-def grid(temperatures: tuple[float, ...] = (1.0, 4.0)) -> pd.DataFrame:
-    """Two seeds of each student, teacher and temperature; the mean is 80 + a digit for each."""
-    rows = [
-        {"pupil": pupil, "teacher": net, "T": T, "seed": seed}
-        | {"accuracy": 80 + place + 5 * (pupil == "large") + 0.1 * T + seed - 0.5}
-        | {"KL train": 0.1 * place + 0.01 * seed, "KL test": 0.2 * place, "disagreement": 3 * place}
-        for pupil in PUPILS
-        for place, net in enumerate(PARAMS)
-        for T in temperatures
-        for seed in (0, 1)
-    ]
-    return pd.DataFrame(rows)
-
-
-def line(ax: Axes, name: str) -> tuple[list[float], list[float]]:
-    """Return x and y of the line with this label."""
-    (found,) = [one for one in ax.lines if one.get_label() == name]
-    return list(found.get_xdata()), list(found.get_ydata())
-
-
-def test_sizes_draws_fixed_and_chosen_temperature_beside_no_teacher():
-    runs = grid()
-    alone = pd.DataFrame({"pupil": PUPILS * 2, "accuracy": [70.0, 75.0, 72.0, 77.0]})
-    fig = efficacy.sizes(runs, runs[runs["T"] == 1.0], alone, PARAMS)
-    for ax, more, level in zip(fig.axes, (0, 5), (71, 76), strict=True):
-        x, y = line(ax, "T = 4")
-        assert x == list(PARAMS.values())
-        assert y == pytest.approx([80.4 + more, 81.4 + more, 82.4 + more])
-        assert line(ax, "T chosen on validation")[1] == pytest.approx(
-            [80.1 + more, 81.1 + more, 82.1 + more]
-        )
-        assert line(ax, "no teacher")[1] == [level, level]
-        assert ax.get_xticklabels()[0].get_text() == "cnn4\n1.7k"
-    assert "sizes" in bundle(fig, "Accuracy against the sizes of teachers.")["text/plain"]
-
-
-def test_mimicry_draws_one_line_for_each_student():
-    fig = efficacy.mimicry(grid(), PARAMS)
-    steps = {"KL train": 0.1, "KL test": 0.2, "disagreement": 3.0}
-    for ax, (metric, step) in zip(fig.axes, steps.items(), strict=True):
-        start = 0.005 if metric == "KL train" else 0
-        for pupil in PUPILS:
-            y = line(ax, f"{pupil} student")[1]
-            assert y == pytest.approx([start, start + step, start + 2 * step])
-        assert ax.get_ylim()[0] == 0
-
-
-def test_curves_draw_the_mean_over_seeds_and_the_share_of_training():
-    runs = pd.DataFrame(
-        {
-            "arm": ["KD", "KD", "hard labels"],
-            "seed": [0, 1, 0],
-            "val accuracies": list(
-                np.array([[50.0, 80, 90, 92], [60, 82, 94, 94], [40, 70, 85, 88]])
-            ),
-            "val nlls": [np.array([1.0, 0.5, 0.3, 0.2])] * 3,
-        }
-    )
-    fig = efficacy.curves({"clean": runs, "noisy": runs})
-    top = fig.axes[0]
-    assert line(top, "KD") == ([0.25, 0.5, 0.75, 1.0], [55, 81, 92, 93])
-    assert line(top, "hard labels")[1] == [40, 70, 85, 88]
-    assert line(fig.axes[2], "KD")[1] == pytest.approx([1.0, 0.5, 0.3, 0.2])
-    assert top.get_ylim()[1] > 94 and [ax.get_title("left") for ax in fig.axes[:2]] == [
-        "clean (axes cut)",
-        "noisy (axes cut)",
-    ]
-
-
-def test_early_draws_teachers_and_students_of_both_ways():
-    rows = [
-        {"way": way, "epochs": epochs, "seed": seed, "accuracy": 10 * epochs + seed}
-        for way in ("snapshot", "annealed")
-        for epochs in (4, 8)
-        for seed in (0, 2)
-    ]
-    teachers = pd.DataFrame(rows)
-    end = [{"way": "to the end", "epochs": 16, "seed": s, "accuracy": 90.0 + s} for s in (0, 2)]
-    teachers = pd.concat([teachers, pd.DataFrame(end)])
-    other = pd.DataFrame([{"way": "no teacher", "epochs": 0, "seed": 0, "accuracy": 1.0}])
-    students = pd.concat([teachers.assign(accuracy=teachers.accuracy + 5), other])
-    (ax,) = efficacy.early({"clean": (teachers, students, [30.0, 32.0])}).axes
-    for way in ("snapshot", "annealed"):
-        assert line(ax, f"teacher, {way}") == ([4, 8, 16], [41, 81, 91])
-        assert line(ax, f"student, {way}")[1] == [46, 86, 96]
-    assert line(ax, "student, no teacher")[1] == [31, 31]
-    assert list(ax.get_xticks()) == [4, 8, 16]
-
-
-# --- the explorer
+CLASSES = tuple("abcde")
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    """Three sizes, two ages; a larger teacher is the same one with larger logits."""
-    gen = torch.Generator().manual_seed(0)
-    z, y = torch.randn(60, 4, generator=gen), torch.arange(60) % 4
-    stored = {
-        (net, epoch): (place + 1.0) * epoch * z
-        for place, net in enumerate(PARAMS)
-        for epoch in (1, 2)
-    }
-    runs = grid((1.0, 4.0)).assign(epoch=2)
-    return Shelf(
-        [*"abcd"], torch.rand(1, 8, 8, generator=gen), 7, y, stored, stored, runs,
-        {"small": 70.0, "large": 75.0},
-    )  # fmt: skip
+def desk() -> Desk:
+    """Two teachers; for the students' images the largest one has three times the logits."""
+    gen = generator(0, "desk")
+    z, other, train = (2 * torch.randn(n, 5, generator=gen) for n in (2, 2, 40))
+    images = [torch.rand(1, 8, 8, generator=gen) for _ in range(2)]
+    names = ["a, a little b", "c, a little d"]
+    answers = {"middle": z, "largest": other}
+    return Desk(CLASSES, names, images, answers, {"middle": train, "largest": 3 * train})
 
 
-def star(ax: Axes) -> tuple[float, float]:
-    (found,) = [one for one in ax.lines if one.get_marker() == "*"]
-    return float(found.get_xdata()[0]), float(found.get_ydata()[0])
+def mean_entropy(z, T: float) -> float:
+    each = [oracles.entropy(oracles.softmax(row, T)) for row in oracles.rows(z)]
+    return sum(each) / len(each)
 
 
-def test_the_explorer_draws_the_chosen_teacher(shelf: Shelf):
-    fig = efficacy_explorer.explorer(shelf, "cnn8", 2, 4.0, "")
-    answer, reliable, entropy, taught = fig.axes[:4]
-    z = shelf.z_test["cnn8", 2]
-    heights = [bar.get_height() for bar in answer.containers[0]]
-    assert np.allclose(heights, torch.softmax(z[7] / 4, 0))
-    found = scores(z / 4, shelf.y)
-    (said,) = [text.get_text() for text in reliable.texts]
-    assert said == f"accuracy {found['accuracy']:.1f} %\nECE {found['ece']:.1f} %"
-    assert star(entropy) == pytest.approx((4.0, softness(z, 4.0)))
-    assert {line.get_label() for line in entropy.lines} >= set(PARAMS)
-    numbers = {text.get_text() for text in taught.texts}
-    assert numbers == {"81.1", "81.4", "86.1", "86.4"}
-    assert "cnn8 after 2 epochs, T = 4" in fig.get_suptitle()
+@pytest.mark.parametrize("T", [0.5, 1.0, 4.0, 32.0])
+@pytest.mark.parametrize("match", [False, True])
+def test_the_numbers_are_those_of_the_equations(desk: Desk, T: float, match: bool):
+    shown = figures.numbers(desk, 1, T, match)
+    at = {"middle": T, "largest": 3 * T if match else T}
+    gaps = []
+    for name, t in at.items():
+        assert shown["T"][name] == pytest.approx(t, rel=1e-5)
+        expected = oracles.softmax(desk.z[name][1].tolist(), t)
+        assert shown["p"][name].tolist() == pytest.approx(expected, abs=1e-5)
+        assert shown["entropy"][name] == pytest.approx(
+            mean_entropy(desk.z_train[name], t), rel=1e-5
+        )
+    for m, la in zip(*(oracles.rows(desk.z_train[name]) for name in at), strict=True):
+        p, q = oracles.softmax(m, at["middle"]), oracles.softmax(la, at["largest"])
+        gaps.append(oracles.kl(p, q))
+    assert shown["gap"] == pytest.approx(sum(gaps) / len(gaps), rel=1e-4, abs=1e-7)
 
 
-def test_equal_entropy_changes_the_temperature_alone(shelf: Shelf):
-    fig = efficacy_explorer.explorer(shelf, "cnn32", 2, 4.0, "cnn4")
-    T, entropy = star(fig.axes[2])
-    assert math.isclose(T, 12, rel_tol=1e-5)  # its logits are three times those of cnn4
-    assert entropy == pytest.approx(softness(shelf.z_train["cnn4", 2], 4.0))
-    same = efficacy_explorer.explorer(shelf, "cnn4", 2, 4.0, "")
-    heights = [[bar.get_height() for bar in f.axes[0].containers[0]] for f in (fig, same)]
-    assert np.allclose(*heights, atol=1e-6)
+def test_equal_entropy_closes_a_gap_that_is_all_confidence(desk: Desk):
+    apart, close = (figures.numbers(desk, 0, 4.0, match)["gap"] for match in (False, True))
+    assert apart > 0.01 and close == pytest.approx(0, abs=1e-7)
 
 
-def test_a_teacher_that_taught_nobody_leaves_the_panel_empty(shelf: Shelf):
-    fig = efficacy_explorer.explorer(shelf, "cnn8", 1, 1.0, "")
-    assert [text.get_text() for text in fig.axes[3].texts] == ["no student had this teacher"]
+def heights(ax: plt.Axes, name: str) -> list[float]:
+    (bars,) = [group for group in ax.containers if group.get_label() == name]
+    return [bar.get_height() for bar in bars]
 
 
-def test_reliability_places_a_dot_for_each_full_bin():
-    fig, ax = efficacy_explorer.figure(1, 1)
-    sure = torch.tensor([[math.log(9.0), 0.0]]).repeat(10, 1)  # confidence 0.9
-    y = torch.tensor([0] * 7 + [1] * 3)
-    efficacy_explorer.reliability(ax, sure, y)
-    (dots,) = ax.collections
-    assert np.allclose(dots.get_offsets(), [[0.9, 0.7]])
-    assert dots.get_sizes().tolist() == pytest.approx([320.0])
-    assert fig.axes[0].texts[0].get_text() == "accuracy 70.0 %\nECE 20.0 %"
+@pytest.mark.parametrize("match", [False, True])
+def test_the_explorer_draws_its_numbers(desk: Desk, match: bool):
+    shown = figures.numbers(desk, 0, 4.0, match)
+    picture, left, right = figures.explorer(desk, 0, 4.0, match).axes
+    assert picture.get_title(loc="center") == "a,\na little b"
+    for name in ("middle", "largest"):
+        assert heights(left, f"{name} teacher") == pytest.approx(shown["p"][name].tolist())
+        told = f"{name}: T = {shown['T'][name]:.3g}, {shown['entropy'][name]:.2f} nats"
+        (dot,) = [line for line in right.lines if line.get_label() == told]
+        assert dot.get_xdata()[0] == pytest.approx(shown["T"][name])
+        assert dot.get_ydata()[0] == pytest.approx(shown["entropy"][name])
+    assert f"{shown['gap']:.3f} nats" in right.get_title(loc="left")
+
+
+def test_the_teachers_differ_in_more_than_colour(desk: Desk):
+    _, left, right = figures.explorer(desk, 0, 4.0, False).axes
+    hatches = {bar.get_hatch() for group in left.containers for bar in group}
+    assert len(hatches) == 2
+    assert {line.get_linestyle() for line in right.lines} >= {"-", "--"}
+
+
+def test_no_bar_hides_the_legend(desk: Desk):
+    sure = {name: 50 * torch.eye(5)[:2] for name in desk.z}
+    fig = figures.explorer(desk._replace(z=sure), 1, 0.5, False)
+    fig.draw_without_rendering()
+    ax = fig.axes[1]
+    box = ax.get_legend().get_window_extent()
+    bars = [bar.get_window_extent() for group in ax.containers for bar in group]
+    assert not any(box.overlaps(bar) for bar in bars)
+
+
+def test_the_twin_shows_each_setting(desk: Desk):
+    settings = [(1.0, False), (4.0, True)]
+    _, *axes = figures.twin(desk, settings).axes
+    for ax, (T, match) in zip(axes, settings, strict=True):
+        shown = figures.numbers(desk, 0, T, match)
+        assert heights(ax, "largest teacher") == pytest.approx(shown["p"]["largest"].tolist())
+        assert ax.get_xlabel() == ("equal entropy" if match else "equal temperature")
+    assert axes[1].get_title(loc="left") == "T = 4 and 12"
+    assert "picture" in bundle(figures.twin(desk, settings), "a picture of answers")["text/plain"]
+
+
+def test_the_same_settings_give_the_same_picture(desk: Desk):
+    one, two, other = (png(figures.explorer(desk, 0, 4.0, match)) for match in (True, True, False))
+    assert one == two != other
+
+
+def test_a_desk_of_a_replicate_and_an_explorer_that_moves():
+    nets = {"teacher_net": "cnn6", "student_net": "cnn2", "teacher_recipe": Recipe(steps=80)}
+    r = replicate(world("mnist5k", n_labelled=100, **nets), 0)
+    desk = figures.desk_of(r)
+    assert len(desk.names) == len(desk.images) == len(desk.z["middle"]) > 1
+    assert desk.z_train["middle"].shape == desk.z_train["largest"].shape == (100, 10)
+    assert not torch.equal(desk.z["middle"], desk.z["largest"])
+    explorer = panel(
+        lambda **at: figures.explorer(desk, **at),
+        alt="Answers of a middle and a large teacher at T = {T:g}, and their entropy at every T.",
+        image=choice("image", [(name, i) for i, name in enumerate(desk.names)], 0),
+        T=slider("temperature T", [0.5, 4.0, 32.0], 4.0),
+        match=choice("large teacher", [("same T", False), ("equal entropy", True)], False),
+    )
+    assert drive(explorer) == 6
