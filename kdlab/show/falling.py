@@ -43,7 +43,7 @@ def live(
         One row a run: arm, seed, and what the arm measured. Everything is kept: a second time
         takes no time.
     """
-    here = NOTHING if known is None else known[known["world"] == world.name]
+    here = NOTHING if known is None or known.empty else known[known["world"] == world.name]
     seeds = [FIRST + replicates * seed + i for i in range(replicates)]
     print(
         f"{len(seeds)} teachers and {len(seeds) * len(arms)} students"

@@ -66,7 +66,10 @@ def forest(judged: pd.DataFrame) -> Figure:
 
 
 def show_forest(judged: pd.DataFrame) -> None:
-    """Display the forest in a fold, since it answers guesses."""
+    """Display the forest in a fold, since it answers guesses; say so where nothing is measured."""
+    if not judged.loc[judged["primary"].astype(bool), "ours"].notna().any():
+        print("There is no evidence for these claims yet: make evidence measures it.")
+        return
     show(forest(judged), forest_alt(judged), fold="The forest of claims")
 
 

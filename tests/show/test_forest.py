@@ -10,8 +10,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from kdlab.runs.claims import judge
-from kdlab.show.forest import WORLD_LOOKS, forest, forest_alt
+from kdlab.runs.claims import Claim, judge
+from kdlab.show.forest import WORLD_LOOKS, forest, forest_alt, show_forest
 from kdlab.show.plots import bundle
 from tests.runs.test_claims import GAIN, GOOD, series
 
@@ -115,3 +115,9 @@ def test_nothing_to_draw_is_told() -> None:
     for draw in (forest, forest_alt):
         with pytest.raises(ValueError, match="no primary claim"):
             draw(judge(CLAIMS[2:], "00_kd"))
+
+
+def test_claims_without_evidence_are_a_sentence(capsys: pytest.CaptureFixture[str]):
+    nothing = judge([Claim("a", "It helps.", "+1", None)], "00_x")
+    show_forest(nothing)
+    assert "no evidence" in capsys.readouterr().out
