@@ -15,6 +15,7 @@ _HOMES = {
     "seeds": "generator",
     "train.fit": "fit run",
     "train.frozen": "Frozen",
+    "train.gate": "scaled strict",
     "train.method": "CE hard_loss",
     "train.recipe": "Recipe",
     "train.teachers": "snapshots teacher",

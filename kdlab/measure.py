@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdlab.data import Split
-from kdlab.models import tap
+from kdlab.models import evaluating, logits_in, tap
 
-HOTTEST = 1e6  # temperature at which a distribution counts as even
+EVEN = 1e6  # temperature at which a distribution counts as even
 
 
 def in_float32(z: Tensor) -> Tensor:
@@ -52,10 +52,13 @@ def pick_device(device: str = "auto") -> torch.device:
 def logits_of(method: nn.Module, x: Tensor, device: str = "auto", batch: int = 100) -> Tensor:
     """Return the logits (N, C), on the CPU, of images `x` (N, C, H, W) in eval mode.
 
-    `method` has ``predict`` or is a plain network. It keeps the mode and the device it had, so that
-    it can be measured between two epochs of its training.
+    `method` has ``predict``, or is a plain network or a frozen teacher. It keeps the mode and the
+    device it had, so that it can be measured between two epochs of its training.
     """
-    return _in_parts(method, getattr(method, "predict", method), x, device, batch)
+    if not isinstance(method, nn.Module):
+        method = method.net  # a frozen teacher's
+    ask = getattr(method, "predict", method)
+    return _in_parts(method, lambda part: logits_in(ask(part)), x, device, batch)
 
 
 def features_of(
@@ -72,14 +75,13 @@ def features_of(
 def _in_parts(
     method: nn.Module, ask: Callable[[Tensor], Tensor], x: Tensor, device: str, batch: int
 ) -> Tensor:
-    where, modes = pick_device(device), [(part, part.training) for part in method.modules()]
-    home = next(itertools.chain(method.parameters(), method.buffers()), torch.empty(0)).device
-    method.to(where).eval()
-    answers = [ask(part.to(where)).cpu() for part in x.split(batch)]
-    method.to(home)
-    for part, mode in modes:
-        part.training = mode
-    return torch.cat(answers)
+    where = pick_device(device)
+    first = next(itertools.chain(method.parameters(), method.buffers()), torch.empty(0))
+    kind = next((p.dtype for p in method.parameters() if p.is_floating_point()), x.dtype)
+    with evaluating(method.to(where)):
+        answers = [in_float32(ask(part.to(where, kind)).cpu()) for part in x.split(batch)]
+    method.to(first.device)
+    return torch.cat(answers).to(x.dtype)
 
 
 def evaluate(method: nn.Module, split: Split, device: str = "auto") -> dict[str, Any]:
@@ -177,7 +179,7 @@ def temperature_for(z: Tensor, entropy: float) -> float:
     >>> round(temperature_for(3 * z, softness(z, 4.0)), 4)
     12.0
     """
-    low, high = -math.log(HOTTEST), math.log(HOTTEST)
+    low, high = -math.log(EVEN), math.log(EVEN)
     least, most = softness(z, math.exp(low)), softness(z, math.exp(high))
     if not least < entropy < most:
         raise ValueError(

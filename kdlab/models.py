@@ -27,9 +27,10 @@ import difflib
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -212,15 +213,31 @@ def taps(model: nn.Module) -> list[str]:
 
     A network of one's own without such children gives all its dotted submodule names instead.
     """
+    model = plain(model)
     named = [n for n, _ in model.named_children() if re.fullmatch(r"(block|hidden)\d+|pool", n)]
     return named or [name for name, _ in model.named_modules() if name]
+
+
+def plain(net: nn.Module) -> nn.Module:
+    """Return the network inside a compiled or data-parallel one, which has the names of its parts.
+
+    A compiled network runs no hooks, so features are asked of the network that was compiled.
+    """
+    while inner := getattr(net, "_orig_mod", None) or _replicated(net):
+        net = inner
+    return net
+
+
+def _replicated(net: nn.Module) -> nn.Module | None:
+    kinds = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return net.module if isinstance(net, kinds) else None
 
 
 def check_taps(net: nn.Module, names: str | Iterable[str]) -> tuple[str, ...]:
     """Return `names` as a tuple; refuse one that `net` does not have, before anything is run."""
     names = (names,) if isinstance(names, str) else tuple(names)
-    known = {name for name, _ in net.named_modules(remove_duplicate=False) if name}
-    if unknown := [name for name in names if name not in known]:
+    known = {name for name, _ in plain(net).named_modules(remove_duplicate=False) if name}
+    if unknown := [name for name in names if _inside(name) not in known]:
         raise ValueError(
             f"There is no tap {unknown[0]!r} in this {type(net).__name__}; it has "
             f"{', '.join(taps(net))}, and every name in net.named_modules()."
@@ -228,20 +245,72 @@ def check_taps(net: nn.Module, names: str | Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+def _inside(name: str) -> str:
+    """Return the name of a part as the network itself has it, not the one that wraps it."""
+    return re.sub(r"^(_orig_mod\.|module\.)+", "", name)
+
+
+def logits_in(answer: Any) -> Tensor:
+    """Return the logits in what a network answers.
+
+    That is the tensor itself, the ``.logits`` of an object, the "logits" of a dict, or the first
+    part of a tuple or list. What is in them is looked at by `kdlab.train.gate`.
+
+    Raises:
+        TypeError: the answer holds none of these.
+    """
+    found = answer
+    if not isinstance(found, Tensor):
+        found = getattr(answer, "logits", None)
+        if found is None and isinstance(answer, Mapping):
+            found = answer.get("logits")
+        elif found is None and isinstance(answer, tuple | list) and answer:
+            found = answer[0]
+    if not isinstance(found, Tensor):
+        parts = answer if isinstance(answer, tuple | list) else ()
+        held = f" of {[type(part).__name__ for part in parts]}" if parts else ""
+        raise TypeError(
+            f"the network answers with a {type(answer).__name__}{held}; expected are logits "
+            "(B, C), an object with .logits, or a tuple that begins with them: wrap it in an "
+            "nn.Module whose forward returns the logits."
+        )
+    return found
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Let `net` answer as after training, batch norm by its statistics; then it is as it came."""
+    modes = [(part, part.training) for part in net.modules()]
+    try:
+        for part, _ in modes:
+            part.training = False  # an exported program has no eval()
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
 def tap(model: nn.Module, x: Tensor, names: str | Iterable[str]) -> tuple[Tensor, Features]:
     """Run `model` on `x` (B, C, H, W); return its logits (B, n_classes) and the named features.
 
     Any dotted submodule name will do (``"block2.0.conv1"``). Features keep their gradient and the
-    order asked for; a submodule that runs twice gives its last output. The hooks are gone
-    afterwards, also after an error. Raises ValueError for an unknown name or one that never runs.
+    order asked for; a submodule that runs twice gives its last output, as it was before a later
+    layer changed it in place. The hooks are gone afterwards, also after an error. Raises ValueError
+    for an unknown name or one that never runs, TypeError for a submodule that returns no tensor.
     """
     names = check_taps(model, names)
-    found, hooks = {}, []
+    model, found, hooks = plain(model) if names else model, dict[str, Tensor](), []
+
+    def keep(name: str, module: nn.Module, args: Any, output: Any) -> None:
+        if not isinstance(output, Tensor):
+            raise TypeError(f"{name!r} returns a {type(output).__name__}; tap one of its parts.")
+        found[name] = output.clone()
+
     try:
         for name in dict.fromkeys(names):
-            keep = partial(lambda name, module, args, output: found.update({name: output}), name)
-            hooks.append(model.get_submodule(name).register_forward_hook(keep))
-        logits = model(x)
+            part = model.get_submodule(_inside(name))
+            hooks.append(part.register_forward_hook(partial(keep, name)))
+        logits = logits_in(model(x))
     finally:
         for hook in hooks:
             hook.remove()
@@ -259,13 +328,8 @@ def size(model: nn.Module, in_shape: Shape = (1, 28, 28)) -> Size:
     """
     from torch.utils.flop_counter import FlopCounterMode  # slow to import, and seldom needed
 
-    modes = {module: module.training for module in model.modules()}
     image = next(model.parameters(), torch.empty(0)).new_zeros(1, *in_shape)
-    try:
-        with FlopCounterMode(display=False) as counter:
-            model.eval()(image)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with FlopCounterMode(display=False) as counter, evaluating(model):
+        model(image)
     macs = counter.get_total_flops() // 2  # a multiply-add is two operations
     return Size(sum(p.numel() for p in model.parameters()), macs)

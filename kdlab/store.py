@@ -10,7 +10,8 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,35 @@ def digest(*parts: object) -> str:
     return content.hexdigest()[:32]
 
 
+@contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """Say in one sentence why nothing can be written to `path`: a full disk, a folder not ours."""
+    try:
+        yield
+    except OSError as error:
+        advice = "free some space there, or set KDLAB_CACHE to a folder that can be written."
+        told = f"cannot write to {path.parent} ({error.strerror or error}); {advice}"
+        raise OSError(error.errno, told) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError, with a sentence, unless a file can be written in `folder`."""
+    with kept(folder / "probe"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"probe")
+
+
 def write_atomic(path: Path, content: bytes) -> Path:
-    """Write `content` to `path` so that a reader, or a kill, never meets half a file."""
+    """Write `content` to `path` so that a reader, or a kill, never meets half a file.
+
+    Raises OSError, with a sentence, where that cannot be done; what was there stays.
+    """
+    with kept(path):
+        return _write_atomic(path, content)
+
+
+def _write_atomic(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -99,15 +127,22 @@ def read_row(path: Path) -> dict[str, Any] | None:
         return None
 
 
+@contextmanager
+def _beside(path: Path) -> Iterator[str]:
+    """Yield an empty folder beside `path`, on the same disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        yield folder
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> None:
     """Write `tensors` and `facts` (for JSON) to the safetensors file `path`, or nothing."""
     from safetensors.numpy import save_file
 
     arrays = {name: np.asarray(t.numpy(), order="C") for name, t in tensors.items()}
     told = {**facts, "sum": digest(*sum(sorted(arrays.items()), ()))}
-    path.parent.mkdir(parents=True, exist_ok=True)
     # not write_atomic: the bytes of CIFAR would be in memory once more
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with kept(path), _beside(path) as folder:
         save_file(arrays, Path(folder) / path.name, metadata={"facts": json.dumps(told)})
         os.replace(Path(folder) / path.name, path)
 

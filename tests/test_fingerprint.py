@@ -499,3 +499,37 @@ def test_a_name_without_a_value_yet_is_no_error():
     before = fingerprint(space["arm"])
     space["later"] = twice
     assert fingerprint(space["arm"]) != before
+
+
+# --- what an arm reads from disk ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["text", "path", "folder", "folder as text"])
+def test_a_file_that_changed_is_another_value(tmp_path: pathlib.Path, kind: str):
+    file = tmp_path / "set" / "a.npz"
+    file.parent.mkdir()
+    file.write_bytes(b"one")
+    named = {
+        "text": str(file),
+        "path": file,
+        "folder": file.parent,
+        "folder as text": str(file.parent),
+    }[kind]
+    arm = lambda seed: (seed, named)  # noqa: E731
+    before = fingerprint(arm)
+    assert fingerprint(arm) == before
+    file.write_bytes(b"another")
+    after = fingerprint(arm)
+    assert after != before
+    (file.parent / "b.npz").write_bytes(b"more")
+    assert (fingerprint(arm) != after) == kind.startswith("folder")
+
+
+@pytest.mark.parametrize(
+    "text", ["/", ".", "..", "a/b.npz", "T = 4", "x" * 5000, "a\0b.c", "~x/y.z"]
+)
+def test_a_text_that_names_no_data_is_a_text(text: str, tmp_path: pathlib.Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = fingerprint(text)
+    (tmp_path / "new.txt").write_text("beside")
+    assert fingerprint(text) == before

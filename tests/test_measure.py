@@ -24,7 +24,7 @@ from kdlab.measure import (
     softness,
     temperature_for,
 )
-from kdlab.models import build, tap
+from kdlab.models import build, evaluating, tap
 from kdlab.train.method import CE
 from tests import oracles
 from tests.mutants import assert_caught
@@ -240,8 +240,8 @@ def test_training_mode_while_measuring_is_caught(data: Data):
     def check() -> None:
         test_the_mode_of_every_part_and_the_statistics_are_restored(data, "cpu")
 
-    for old, new in [(".eval()", ".train()"), ("part.training = mode", "part.training = True")]:
-        assert_caught(measure._in_parts, old, new, by=[check])
+    for old, new in [("= False", "= True"), ("part.training = mode", "part.training = True")]:
+        assert_caught(evaluating, old, new, by=[check])
 
 
 def test_features_are_those_of_the_tap_in_eval_mode(data: Data):

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 
 CHANNELS = (1, 3, 4)
+ROUNDING = 1e-3  # how far a float image may lie outside [0, 1], after a resize or in half precision
 
 
 def check_images(x: np.ndarray, what: str) -> np.ndarray:
     """Return `x` as (N, C, H, W), a view where possible.
 
-    `x`: (N, H, W), (N, H, W, C) or (N, C, H, W) with C in 1, 3, 4 (channels last wins where both
-    fit), uint8 or floats in [0, 1]. `what` names the array in messages.
-    Raises ValueError for any other shape, dtype or range, for NaN, infinite or constant images;
-    warns where only some images are constant.
+    `x`: (N, H, W), (N, H, W, C) or (N, C, H, W) with C in 1, 3, 4, uint8 or floats in [0, 1], which
+    may lie beside it by a rounding. `what` names the array in messages.
+    Raises ValueError for any other shape, for one that can be read two ways, for another dtype or
+    range, for NaN, infinite or constant images; warns where only some images are constant.
     """
     if x.dtype not in (np.uint8, np.float16, np.float32, np.float64):
         raise ValueError(
@@ -24,6 +25,12 @@ def check_images(x: np.ndarray, what: str) -> np.ndarray:
     shape = x.shape
     if x.ndim == 3:
         x = x[:, None]
+    elif x.ndim == 4 and shape[1] in CHANNELS and shape[3] in CHANNELS:
+        n, a, b, c = shape
+        raise ValueError(
+            f"{what} has shape {shape}: {n} images of {b}x{c} pixels with {a} channels first, or "
+            f"of {a}x{b} pixels with {c} channels last? Leave out a single channel, or pad them."
+        )
     elif x.ndim == 4 and shape[3] in CHANNELS:
         x = x.transpose(0, 3, 1, 2)
     elif x.ndim != 4 or shape[1] not in CHANNELS:
@@ -34,7 +41,7 @@ def check_images(x: np.ndarray, what: str) -> np.ndarray:
     if 0 in shape:
         raise ValueError(f"{what} has shape {shape}, expected at least one image: add images.")
     _check_values(x, what)
-    return x
+    return x if x.dtype == np.uint8 or (x.min() >= 0 and x.max() <= 1) else x.clip(0, 1)
 
 
 def _check_values(x: np.ndarray, what: str) -> None:
@@ -46,7 +53,7 @@ def _check_values(x: np.ndarray, what: str) -> None:
             f"{what} has NaN or infinite values in {bad} of {len(x)} images, expected finite "
             f"numbers in [0, 1]: repair or drop those images."
         )
-    if x.dtype != np.uint8 and (low.min() < 0 or high.max() > 1):
+    if x.dtype != np.uint8 and (low.min() < -ROUNDING or high.max() > 1 + ROUNDING):
         raise ValueError(
             f"{what} holds floats from {low.min():g} to {high.max():g}, expected [0, 1]: "
             f"divide by 255 if they are 0..255, and undo any normalisation."

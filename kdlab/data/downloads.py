@@ -17,7 +17,7 @@ import numpy as np
 from kdlab.store import cache_dir
 
 DOWNLOADS = {"fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
-OFFLINE = "mnist5k, rot40, digits, your own .npz file or image folder"
+OFFLINE = "mnist5k, fashion5k, rot40, digits, your own .npz file or image folder"
 # A URLError is an OSError, but a full disk is one too, and no fault of the network.
 # torchvision wraps some of these, and a wrong checksum, in a RuntimeError.
 NETWORK = (URLError, ConnectionError, TimeoutError, HTTPException, EOFError, RuntimeError)

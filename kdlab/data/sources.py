@@ -13,10 +13,11 @@ import numpy as np
 
 from kdlab.data.checks import check_classes, check_images, check_labels
 from kdlab.data.downloads import DOWNLOADS, read_torchvision
+from kdlab.data.folders import read_folder
 from kdlab.data.splits import Raw
+from kdlab.data.tables import read_csv
 from kdlab.store import ROOT, digest
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 FASHION = (
     *("T-shirt", "trousers", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
@@ -29,7 +30,6 @@ CONTENT = {  # a comparison that names one of these means exactly these images
     "fashion5k": "6705d2e1ef3cbaf6bf76f86a9494c59d",
     "natural": "185ef8e333f4b5090b3b64e672d8c56e",
 }
-GREY, DEEP = {"1", "L", "LA"}, {"I", "F", "I;16", "I;16B", "I;16L"}
 
 
 @functools.lru_cache(maxsize=1)
@@ -106,16 +106,22 @@ BUNDLED: dict[str, Callable[[], Raw]] = {
     **{"digits": _digits, "natural": _natural},
 }
 NAMES = (*BUNDLED, *DOWNLOADS)
+PARTS = ("images", "labels", "test images", "test labels", "validation images", "validation labels")
 
 
 def read(name: str | os.PathLike[str], **options: object) -> Raw:
-    """Return the data set `name`: one of `NAMES`, a path to an .npz file or to an image folder.
+    """Return the data set `name`: one of `NAMES`, or the path of an .npz, a .csv or a folder.
 
     Options: ``size`` (image folders only, default 32), the side in pixels of the squares that
     images are resized to. Raises ValueError for bad content or an unknown name,
     FileNotFoundError for a missing path, ConnectionError for a download that fails,
     TypeError for an unknown option.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(
+            f"the data set is a {type(name).__name__}, expected a name or a path: write images and "
+            "labels of your own by numpy.savez(file, x=..., y=...) and give load(file)."
+        )
     text, path = os.fspath(name), Path(name).expanduser()
     is_folder = text not in ("", *NAMES) and path.is_dir()
     if strange := sorted(set(options) - ({"size"} if is_folder else set())):
@@ -128,16 +134,18 @@ def read(name: str | os.PathLike[str], **options: object) -> Raw:
     if text in DOWNLOADS:
         return _checked(text, *read_torchvision(text))
     if is_folder:
-        return _folder(path, **options)  # type: ignore[arg-type]
+        return _checked(*read_folder(path, **options), keys=PARTS)  # type: ignore[arg-type]
     if path.is_file():
+        if path.suffix.lower() == ".csv":
+            return _checked(path.stem, *read_csv(path), keys=("pixels", "labels"))
         return _npz(path)
     if path.suffix or os.sep in text:
         raise FileNotFoundError(f"There is no file or folder {text}: check the path.")
     close = difflib.get_close_matches(text.lower(), NAMES, n=1, cutoff=0.5)
     guess = f"did you mean {close[0]!r}? Known are" if close else "known are"
     raise ValueError(
-        f"Unknown data set {text!r}: {guess} {', '.join(NAMES)}, or the path of an .npz file or of "
-        f"an image folder."
+        f"Unknown data set {text!r}: {guess} {', '.join(NAMES)}, or the path of an .npz or "
+        f".csv file, or of an image folder."
     )
 
 
@@ -147,22 +155,31 @@ def _checked(
     arrays: Sequence[np.ndarray],
     keys: Sequence[str] = ("train_x", "train_y", "test_x", "test_y"),
 ) -> Raw:
-    """Return `arrays` (x, y, or x, y, test_x, test_y) as a `Raw` after every check.
+    """Return `arrays` (x, y, or these and test_x, test_y, or these and val_x, val_y) as a `Raw`.
 
-    `keys` name the arrays in messages.
+    Everything is checked; `keys` name the arrays in messages.
     """
     x = check_images(arrays[0], f"{keys[0]} of {name}")
     y = check_labels(arrays[1], len(x), f"{keys[1]} of {name}")
     if len(arrays) == 2:
         return Raw(name, x, y, check_classes(y, None, classes))
-    test_x = check_images(arrays[2], f"{keys[2]} of {name}")
-    test_y = check_labels(arrays[3], len(test_x), f"{keys[3]} of {name}")
-    if x.shape[1:] != test_x.shape[1:] or x.dtype != test_x.dtype:
-        raise ValueError(
-            f"{keys[0]} of {name} holds images (C, H, W) {x.shape[1:]} {x.dtype}, {keys[2]} "
-            f"{test_x.shape[1:]} {test_x.dtype}: give both the same shape and dtype."
-        )
-    return Raw(name, x, y, check_classes(y, test_y, classes), test_x, test_y)
+    others = []
+    for place in range(2, len(arrays), 2):
+        other = check_images(arrays[place], f"{keys[place]} of {name}")
+        others += [
+            other,
+            check_labels(arrays[place + 1], len(other), f"{keys[place + 1]} of {name}"),
+        ]
+        if x.shape[1:] != other.shape[1:] or x.dtype != other.dtype:
+            raise ValueError(
+                f"{keys[0]} of {name} holds images (C, H, W) {x.shape[1:]} {x.dtype}, "
+                f"{keys[place]} {other.shape[1:]} {other.dtype}: give both the same shape and "
+                "dtype."
+            )
+    for labels in others[1::2]:
+        classes = check_classes(y, labels, classes)
+    named = ("test_x", "test_y", "val_x", "val_y")
+    return Raw(name, x, y, classes or (), **dict(zip(named, others, strict=False)))  # type: ignore[arg-type]
 
 
 def _npz(path: Path) -> Raw:
@@ -178,16 +195,19 @@ def _npz(path: Path) -> Raw:
             arrays = [file[k] for k in keys] if set(keys) <= set(found) else []
             classes = file["classes"] if "classes" in found else None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-        objects = "pickle" in str(error)  # numpy would advise to trust the file
+        # numpy takes whatever it does not know for a pickle, and would advise to trust the file
+        objects = path.suffix in (".npz", ".npy") and "pickle" in str(error)
         reason = "it holds Python objects, which are not safe to open" if objects else error
+        if path.suffix != ".npz" and not objects and "pickle" in str(error):
+            reason = "it is none of the formats that are read"
         raise ValueError(
-            f"Cannot read {path} ({reason}), expected a whole .npz archive of plain arrays: "
-            f"write it again with numpy.savez(file, x=..., y=...)."
+            f"Cannot read {path} ({reason}), expected a whole .npz archive of plain arrays, a .csv "
+            "table of pixels, or a folder of pictures: write numpy.savez(file, x=..., y=...)."
         ) from error
     if not arrays:
         raise ValueError(
             f"{path} holds the arrays {', '.join(found) or 'none'}, expected {', '.join(needed)} "
-            f"or x, y: rename them."
+            "or x, y: rename them, or write a .csv table of pixels, or a folder of pictures."
         )
     if classes is not None and (classes.ndim != 1 or classes.dtype.kind != "U"):
         raise ValueError(
@@ -196,72 +216,3 @@ def _npz(path: Path) -> Raw:
         )
     names = None if classes is None else tuple(classes.astype(str).tolist())
     return _checked(path.stem, names, arrays, keys)
-
-
-def _folder(path: Path, size: int = 32) -> Raw:
-    """Read path/CLASS/*.png, or path/train/CLASS and path/test/CLASS."""
-    if isinstance(size, bool) or not isinstance(size, int) or not 4 <= size <= 1024:
-        raise ValueError(f"size={size!r}, expected a whole number of pixels in 4..1024.")
-    inside, name = set(_subfolders(path)), path.resolve().name
-    if not inside & {"train", "test"}:
-        names = _subfolders(path)
-        return _checked(name, tuple(names), _class_folders(path, names, size), ("images", "labels"))
-    if not inside >= {"train", "test"}:
-        raise ValueError(
-            f"{path} has only one of the folders train and test: add the other, or put the class "
-            f"folders straight into {path}."
-        )
-    names = sorted({*_subfolders(path / "train"), *_subfolders(path / "test")})
-    train, test = (_class_folders(path / part, names, size) for part in ("train", "test"))
-    if train[0].shape[1] != test[0].shape[1]:  # one part is grey, the other in colour
-        train, test = ((_in_colour(x), y) for x, y in (train, test))
-    return _checked(name, tuple(names), (*train, *test))
-
-
-def _subfolders(path: Path) -> list[str]:
-    """Return the names of the visible folders in `path` (.ipynb_checkpoints is no class)."""
-    return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _class_folders(path: Path, names: list[str], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return images (N, C, size, size) uint8, C = 1 if all are grey, and labels from `names`."""
-    images, y = [], []
-    for label, name in enumerate(names):
-        for file in sorted((path / name).rglob("*")):
-            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-            if file.suffix.lower() in ENDINGS and not hidden:
-                images.append(_image(file, size))
-                y.append(label)
-    if not images:
-        raise ValueError(
-            f"{path} holds no images, expected {path.name}/CLASS/*.png (or jpg, bmp, webp, ...): "
-            f"put each class in its own folder."
-        )
-    if len({len(image) for image in images}) > 1:
-        images = [_in_colour(image[None])[0] for image in images]
-    return np.stack(images), np.array(y)
-
-
-def _in_colour(x: np.ndarray) -> np.ndarray:
-    """Return `x` (N, 1 or 3, H, W) with three channels."""
-    return np.repeat(x, 3, axis=1) if x.shape[1] == 1 else x
-
-
-def _image(file: Path, size: int) -> np.ndarray:
-    """Return one image as (1 or 3, size, size) uint8, upright as its camera meant it."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as opened:
-            if opened.mode in DEEP:
-                raise ValueError(f"its mode is {opened.mode}, more than 8 bits a channel")
-            upright = ImageOps.exif_transpose(opened)
-            plain = upright.convert("L" if upright.mode in GREY else "RGB")
-            resized = plain.resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"Cannot read the image {file} ({error}), expected a whole 8-bit picture: "
-            f"replace or delete it."
-        ) from error
-    array = np.asarray(resized)
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)

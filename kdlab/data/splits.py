@@ -19,6 +19,8 @@ class Raw(NamedTuple):
     test_x: np.ndarray | None = None  # the official test set; None: cut one from x
     test_y: np.ndarray | None = None
     n_labelled: int | None = None  # the default of this data set; None: the whole pool
+    val_x: np.ndarray | None = None  # validation images that come apart; None: cut them from x
+    val_y: np.ndarray | None = None
 
 
 class Part(NamedTuple):
@@ -53,7 +55,7 @@ def deal(raw: Raw, shares: tuple[float, ...], seed: int) -> list[Part]:
     y = torch.from_numpy(raw.y)
     counts = torch.bincount(y)
     sizes = [(counts * share).round().long().clamp(min=1) for share in shares]
-    pool = counts - torch.stack(sizes).sum(0)
+    pool = counts - sum(sizes, torch.zeros_like(counts))
     if pool.min() < 1:
         c = int(pool.argmin())
         raise ValueError(
@@ -71,10 +73,15 @@ def three_parts(raw: Raw, seed: int) -> dict[str, Part]:
     """Return the parts ``pool``, ``val`` and ``test``.
 
     Without an official test set 50, 10 and 40 % of each class, with one 90 and 10 % of the
-    training images beside it, the test images in their own order.
+    training images beside it, the test images in their own order. Validation images that come
+    apart stay as they are, too.
     """
     if raw.test_x is None or raw.test_y is None:
         pool, val, test = deal(raw, (0.1, 0.4), seed)
+    elif raw.val_x is not None and raw.val_y is not None:
+        (pool,) = deal(raw, (), seed)
+        val = Part(np.ascontiguousarray(raw.val_x), raw.val_y)
+        test = Part(np.ascontiguousarray(raw.test_x), raw.test_y)
     else:
         pool, val = deal(raw, (0.1,), seed)
         test = Part(np.ascontiguousarray(raw.test_x), raw.test_y)

@@ -10,6 +10,7 @@ value, in any process.
 
 from typing import Any
 
+from kdlab.fingerprint import values
 from kdlab.fingerprint.digest import OpaqueError, sha
 from kdlab.fingerprint.origin import version_of
 from kdlab.fingerprint.parts import parts_of
@@ -38,6 +39,8 @@ class _Walk:
 
     def digest(self, obj: object, path: str) -> bytes:
         kind = type(obj).__qualname__
+        if type(obj) is str:
+            return sha(kind, repr(obj), values.of_text(obj))
         if type(obj) in PLAIN:
             return sha(kind, repr(obj))
         if type(obj) is int:

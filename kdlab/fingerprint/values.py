@@ -1,6 +1,10 @@
 """What values hold: tensors, arrays, tables, networks, and anything that can be pickled."""
 
 import copyreg
+import itertools
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -10,11 +14,48 @@ from torch import nn
 
 from kdlab.fingerprint.digest import OpaqueError, Parts, sha
 
+SMALL = 2**26  # bytes of a file that is read
+MANY = 100_000  # files of a folder that are looked at
+
 
 def of_path(path: PurePath) -> Parts:
-    """The path, and the size and time of the file that stands there: its content may change."""
-    facts = Path(path).stat() if Path(path).is_file() else None
-    return f"{path} {facts and (facts.st_size, facts.st_mtime_ns)}", []
+    """The path, and what stands there: its content may change."""
+    return f"{path} {standing(Path(path))}", []
+
+
+def of_text(text: str) -> str:
+    """The text; where it names a file or a folder, as a path in code does, what stands there."""
+    if len(text) > 1000 or not re.search(r"[/\\\\]|\.\w{1,8}$", text) or re.search(r"[\0\n]", text):
+        return ""
+    try:
+        return standing(Path(text).expanduser())
+    except (OSError, RuntimeError):  # no path after all
+        return ""
+
+
+def standing(path: Path) -> str:
+    """Return what tells the file, or the folder of files, at `path` from others; "" for neither.
+
+    That is the content of a small file, else size and time.
+    A folder that holds the present one is no data set.
+    """
+    if path.is_file():
+        facts = path.stat()
+        if facts.st_size <= SMALL:  # whatever the clock says, or a copy that keeps its time
+            return sha(path.read_bytes()).hex()
+        return f"{(facts.st_size, facts.st_mtime_ns)}"
+    if not path.is_dir() or Path.cwd().is_relative_to(path.resolve()):
+        return ""
+    told = itertools.islice(_facts(path), MANY)
+    return sha(repr(sorted(told))).hex()
+
+
+def _facts(path: Path) -> Iterator[tuple[str, int, int]]:
+    for home, folders, names in os.walk(path):
+        folders.sort()  # always the same ones, if there are more than MANY
+        for name in sorted(names):
+            facts = os.stat(os.path.join(home, name))
+            yield os.path.join(home, name), facts.st_size, facts.st_mtime_ns
 
 
 def of_network(net: nn.Module) -> Parts:

@@ -30,7 +30,7 @@ from kdlab.fingerprint import fingerprint
 from kdlab.measure import pick_device
 from kdlab.runs.progress import bar
 from kdlab.runs.workers import prepare
-from kdlab.store import cache_dir, read_row, write_row
+from kdlab.store import cache_dir, check_writable, read_row, write_row
 
 Arm = Callable[[int], Mapping[str, Any]]
 KILLED = "a worker process was killed, most often for want of memory; try again with n_jobs=1."
@@ -73,7 +73,9 @@ def compare(
     Raises:
         ValueError: no arms or no seeds, a name that does not fit `by`, or a result named like a
             column of the table.
-        TypeError: an arm refers to something whose changes cannot be noticed.
+        TypeError: an arm refers to something whose changes cannot be noticed, or that cannot go to
+            another process.
+        OSError: nothing can be written to the cache; said before anything trains.
         ArmError: some runs failed; names the arm and the seed of each. The others are kept.
     """
     chosen = list(range(seeds) if isinstance(seeds, int | np.integer) else seeds)
@@ -82,6 +84,9 @@ def compare(
     paths = {(name, seed): run_path(arms[name], seed, name) for name, seed in jobs}
     rows = {job: read_row(path) for job, path in paths.items()}
     missing = [(n, s) for s in dict.fromkeys(chosen) for n in arms if rows[n, s] is None]
+    if missing:
+        check_writable(cache_dir() / "runs")
+    check_travels({n: arms[n] for n, _ in missing})
     tasks = [(arms[n], s, n, paths[n, s]) for n, s in missing]
 
     failures = []
@@ -136,6 +141,19 @@ def check_names(
                 f"the arm {name} has {len(name)} names for the columns {by}; give one for each."
             )
     return names
+
+
+def check_travels(arms: Mapping[Any, Arm]) -> None:
+    """Refuse an arm that cannot go to another process, before any run starts."""
+    for name, arm in arms.items():
+        try:
+            cloudpickle.dumps(arm)
+        except Exception as error:  # whatever an object says that cannot be taken apart
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            raise TypeError(
+                f"arm {name!r} holds something that cannot go to a worker process ({reason}); "
+                "build it inside the arm, from the numbers or the path that it stands for."
+            ) from error
 
 
 def run_path(arm: Arm, seed: int, name: Any) -> Path:

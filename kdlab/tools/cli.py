@@ -5,20 +5,24 @@ import ast
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 
 def _setting(argument: str) -> tuple[str, Any]:
-    """Read ``name=value``; a value that is no Python literal is a text."""
+    """Read ``name=value``; a value that is no Python literal is a text, or the caller's path.
+
+    Notebooks run in their own folder, so a path is made whole.
+    """
     name, equals, value = argument.partition("=")
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{argument!r} is not of the form name=value")
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        return name, value
+        path = Path(value).expanduser()
+        named = path.suffix or os.sep in value
+        return name, str(path.resolve()) if named and path.exists() else value
 
 
 def _course(args: argparse.Namespace) -> int:
@@ -42,10 +46,8 @@ def _course(args: argparse.Namespace) -> int:
 def _notebooks(args: argparse.Namespace) -> int:
     from kdlab.tools import course, notebooks
 
-    with tempfile.TemporaryDirectory() as empty:  # committed numbers come from one whole run
-        os.environ["KDLAB_CACHE"] = empty
-        for path in notebooks.find(args.notebooks, args.only):
-            print(course.rewrite(path), flush=True)
+    for path in notebooks.find(args.notebooks, args.only):  # finished runs are found again
+        print(course.rewrite(path), flush=True)
     return 0
 
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from kdlab.data import Batch, Data, Split
 from kdlab.measure import evaluate, pick_device
-from kdlab.seeds import generator
-from kdlab.train.method import check_labels
+from kdlab.seeds import generator, owned
+from kdlab.train.gate import check_before, check_call, told_plainly
 from kdlab.train.recipe import Recipe
 
 OnEpoch = Callable[[int, nn.Module], object]
@@ -37,7 +37,8 @@ def fit(
             that its terms reach.
         data: its ``train`` rows; a label of -1 means that the row has none.
         recipe: steps, batch, learning rate, augmentation.
-        seed: fixes the order of the data and the augmentation, not the initial weights.
+        seed: fixes the order of the data, the augmentation, and what a network draws, as dropout
+            does; not the initial weights.
         on_epoch: each is called as ``f(epoch, method)`` after epochs 1, 2, ...
         device: "auto" (CUDA, then MPS, then CPU) or a torch device.
 
@@ -46,38 +47,43 @@ def fit(
         every loss term.
 
     Raises:
-        ValueError: nothing to train, no data, labels beyond ``method.n_classes``, where the
-            method has this attribute and it is not None, or terms that no weight can follow.
-        TypeError: the method returns something else than loss terms by name.
+        ValueError: nothing to train, no data, networks that do not fit it or each other (see
+            `kdlab.train.gate`), or terms that no weight can follow.
+        TypeError: an argument of another kind, or a method that returns something else than loss
+            terms by name.
         FloatingPointError: a loss term stopped being a finite number.
     """
+    check_call(method, data, recipe)
     where = pick_device(device)
     weights = [p for p in method.to(where).parameters() if p.requires_grad]
     if not weights:
         raise ValueError("the method has no weights to train; give it a net that is not frozen.")
     train = Split(*(part.to(where) for part in data.train))
-    check_labels(train.y, getattr(method, "n_classes", None))
+    check_before(method, data, stored=not recipe.augments)
     optimiser = recipe.optimiser_of(weights)
     rates = iter(recipe.rates(recipe.total_steps(len(train.y))))
     updates = getattr(method, "updates", lambda batch: [method(batch)])
     rows, start = [], time.perf_counter()
-    for epoch, epoch_batches in epochs(train, recipe, seed, data.black.to(where)):
-        method.train()
-        logs: dict[str, list[torch.Tensor]] = {}
-        for batch in epoch_batches:
-            optimiser.param_groups[0]["lr"] = lr = next(rates)
-            for terms in updates(batch):
-                optimiser.zero_grad(set_to_none=True)  # what gets no gradient stays as it is
-                total(terms).backward()
-                optimiser.step()
-                for name, term in terms.items():
-                    logs.setdefault(name, []).append(term.detach())
-        curves = {name: torch.stack(values) for name, values in logs.items()}
-        check_finite(epoch, curves)
-        means = {name: curve.mean().item() for name, curve in curves.items()}
-        rows.append({"epoch": epoch, "lr": lr} | means | {"seconds": time.perf_counter() - start})
-        for call in on_epoch:
-            call(epoch, method.eval())
+    with told_plainly(method), owned(seed, "inside", device=where):
+        for epoch, epoch_batches in epochs(train, recipe, seed, data.black.to(where)):
+            method.train()
+            logs: dict[str, list[torch.Tensor]] = {}
+            for batch in epoch_batches:
+                optimiser.param_groups[0]["lr"] = lr = next(rates)
+                for terms in updates(batch):
+                    optimiser.zero_grad(set_to_none=True)  # what gets no gradient stays as it is
+                    total(terms).backward()
+                    optimiser.step()
+                    for name, term in terms.items():
+                        logs.setdefault(name, []).append(term.detach())
+            curves = {name: torch.stack(values) for name, values in logs.items()}
+            check_finite(epoch, curves)
+            means = {name: curve.mean().item() for name, curve in curves.items()}
+            rows.append(
+                {"epoch": epoch, "lr": lr} | means | {"seconds": time.perf_counter() - start}
+            )
+            for call in on_epoch:
+                call(epoch, method.eval())
     method.eval()
     return pd.DataFrame(rows)
 
@@ -93,8 +99,6 @@ def epochs(
     """
     n = len(train.y)
     size, per_epoch, total = min(recipe.batch, n), recipe.steps_per_epoch(n), recipe.total_steps(n)
-    if not n:
-        raise ValueError("the training set is empty; give at least one labelled image.")
 
     def batches(epoch: int, done: int) -> Iterator[Batch]:
         order = torch.randperm(n, generator=generator(seed, "order", epoch)).to(train.y.device)

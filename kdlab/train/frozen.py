@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from kdlab.data import Batch, Data
-from kdlab.measure import features_of, logits_of
-from kdlab.models import check_taps, tap
+from kdlab.measure import features_of, in_float32
+from kdlab.models import check_taps, evaluating, tap
+from kdlab.train.gate import answers_of, check_network, look_at_teacher
 
 PROBES = 32  # pixels an image is recognised by
 LOGITS = ".logits"  # the table of logits; no tap has such a name
@@ -27,15 +28,18 @@ class Frozen:
     It is no `nn.Module`: its weights stay out of the optimiser and out of ``state_dict``.
 
     Args:
-        net: from images to logits (B, C). Frozen in place: eval mode, no gradients.
+        net: from images to logits (B, C), as `kdlab.train.gate` takes them. It stays as it came,
+            and answers as after training, without gradients.
         data: answers for its train and unlabelled images are stored, keyed by ``Batch.index``.
             None stores nothing: every answer is a forward pass.
         taps: places in `net`, see `kdlab.models.tap`, whose features it answers with.
         logits: its answers (M, C) for `images` of `data`, where they are known already.
 
     Raises:
-        ValueError: `net` has no such tap; or, when asked, a stored image that has no stored answer,
-            another image than the one stored under this index, or a tap that was not named here.
+        TypeError: `net` is no network.
+        ValueError: `net` has no such tap, or answers with something else than finite logits; or,
+            when asked, a stored image that has no stored answer, another image than the one stored
+            under this index, or a tap that was not named here.
     """
 
     def __init__(
@@ -45,8 +49,8 @@ class Frozen:
         taps: str | Iterable[str] = (),
         logits: Tensor | None = None,
     ) -> None:
-        # channels last answers twice as fast on a CPU, with the same numbers to the 7th digit
-        self.net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        check_network(net)
+        self.net = net
         self.taps = check_taps(net, taps)
         # LOGITS -> (M, C), tap -> (M, ...) features where they fit; by index, NaN: none is stored
         self.tables: dict[str, Tensor] = {}
@@ -54,7 +58,10 @@ class Frozen:
         if data is not None:
             x = images(data)
             index = torch.cat([data.train.index, data.unlabelled.index])
-            self.tables[LOGITS] = by_index(index, logits_of(net, x) if logits is None else logits)
+            if logits is None:
+                logits = answers_of(net, x)
+                look_at_teacher(logits[: len(data.train.y)], data.train, data.classes)
+            self.tables[LOGITS] = by_index(index, logits)
             self.probes = by_index(index, probe(x))
             self._keep(index, x)
 
@@ -88,12 +95,20 @@ class Frozen:
                 f"{unknown[0]!r}; name it when the teacher is built, Frozen(net, data, taps=[...])."
             )
         if not self._stored(batch):
-            return tap(self.net.to(batch.x.device), batch.x, names)
+            return self._asked(batch.x, names)
         stored = [name for name in (LOGITS, *names) if name in self.tables]
         found = {name: self.tables[name].index_select(0, batch.index) for name in stored}
         if missing := [name for name in names if name not in found]:
-            found |= tap(self.net.to(batch.x.device), batch.x, missing)[1]
+            found |= self._asked(batch.x, missing)[1]
         return found[LOGITS], {name: found[name] for name in names}
+
+    def _asked(self, x: Tensor, names: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return logits and features of a forward pass of the network, in the type of `x`."""
+        net = self.net.to(x.device)
+        kind = next((p.dtype for p in net.parameters() if p.is_floating_point()), x.dtype)
+        with evaluating(net):
+            z, found = tap(net, x.to(kind), names)
+        return in_float32(z).to(x.dtype), {name: f.to(x.dtype) for name, f in found.items()}
 
     def _stored(self, batch: Batch) -> bool:
         """Tell whether `batch` is answered from tables, and bring these to its device."""

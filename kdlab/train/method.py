@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kdlab.data import Batch
 from kdlab.measure import in_float32
+from kdlab.models import logits_in
 
 HOTTEST = 1000.0  # the temperature above which float32 has no digits left for T^2 KL
 
@@ -54,7 +55,8 @@ class Method(Protocol):
     ``updates(batch)``, which is optional, yields the terms of several updates on one batch.
     """
 
-    n_classes: int | None  # how many classes it can name; None where that is not known
+    # how many classes it can name; None: not known yet; 0: its answers name no classes
+    n_classes: int | None
     knobs: ClassVar[tuple[Knob, ...]]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -119,24 +121,33 @@ class CE(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy with the labels."""
-        return {"hard": hard_loss(self.student(batch.x), batch.y, self.smoothing)}
+        return {"hard": hard_loss(logits_in(self.student(batch.x)), batch.y, self.smoothing)}
 
     def predict(self, x: Tensor) -> Tensor:
         """Return the student's logits (B, C)."""
-        return self.student(x)
+        return logits_in(self.student(x))
 
 
 def n_classes_of(net: object) -> int | None:
     """Return how many classes a network, or a frozen teacher, knows; None where that is not told.
 
-    Told by a teacher's table of logits, or by a last module that is linear, as in all of
-    `kdlab.models`.
+    Told by a teacher's table of logits, or by the end of an `nn.Sequential` that is linear, as in
+    all of `kdlab.models`. A linear layer elsewhere may be a projector that no logits pass.
     """
     if callable(told := getattr(net, "stored_classes", None)) and (n := told()):
         return n
     net = getattr(net, "net", net)
-    last = list(net.modules())[-1] if isinstance(net, nn.Module) else None
-    return last.out_features if isinstance(last, nn.Linear) else None
+    while isinstance(net, nn.Sequential) and len(net):
+        net = net[-1]
+    return net.out_features if isinstance(net, nn.Linear) else None
+
+
+def check_teacher(teacher: object) -> None:
+    """Refuse what answers no batch: a bare network would be trained along."""
+    if isinstance(teacher, nn.Module) or not (
+        callable(teacher) or hasattr(teacher, "stored_classes")
+    ):
+        raise ValueError(f"the teacher is a {type(teacher).__name__}; give Frozen(net, data).")
 
 
 def check_classes(student: nn.Module, teacher: object) -> None:
@@ -145,15 +156,6 @@ def check_classes(student: nn.Module, teacher: object) -> None:
     if mine and told and mine != told:
         raise ValueError(
             f"the student knows {mine} classes and the teacher {told}; give both the same classes."
-        )
-
-
-def check_labels(y: Tensor, n_classes: int | None) -> None:
-    """Refuse labels (N,) that a student of `n_classes` cannot name; None: that is not known."""
-    if n_classes and (y >= n_classes).any():
-        raise ValueError(
-            f"the labels go up to {int(y.max())}, but the student knows {n_classes} classes, from "
-            f"0 to {n_classes - 1}; build it with data.n_classes."
         )
 
 

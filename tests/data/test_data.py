@@ -22,10 +22,11 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from kdlab.data import Data, Split, downloads, load, sources
+from kdlab.data import Data, Split, downloads, folders, load, sources
 from kdlab.data.checks import check_images, check_labels
 from kdlab.data.rows import join
 from kdlab.seeds import generator
+from tests.faults import fault
 
 RNG = np.random.default_rng(0)
 
@@ -706,9 +707,9 @@ def test_a_photo_is_turned_upright_and_resized(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held sideways: turn clockwise to show
     image.save(tmp_path / "photo.png", exif=exif)
-    seen = sources._image(tmp_path / "photo.png", 8)
+    seen = folders._image(tmp_path / "photo.png", 8)
     assert seen.shape == (1, 8, 8) and (seen[0, :, 4:] == 255).all() and (seen[0, :, :4] == 0).all()
-    assert sources._image(tmp_path / "photo.png", 4).shape == (1, 4, 4)
+    assert folders._image(tmp_path / "photo.png", 4).shape == (1, 4, 4)
 
 
 def test_bad_folders(tmp_path: Path) -> None:
@@ -723,6 +724,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     refused("holds no images, expected zoo/CLASS/*.png")
     draw(root / "loose.png")
     refused("holds no images")
+    (root / "loose.png").unlink()
     folder_of(root, {"cat": "RGB", "dog": "RGB"}, n=4)
     refused("size=2, expected a whole number of pixels in 4..1024", size=2)
     with pytest.raises(TypeError, match="'colour', expected only size"):
@@ -818,6 +820,10 @@ def test_fashion_mnist_is_fetched_once(fashion, cache: Path, monkeypatch) -> Non
     assert load("fashion_mnist").key == data.key
 
 
+@fault(
+    "A downloaded data set is damaged later",
+    "It is fetched again.",
+)
 def test_a_stored_copy_that_broke_is_fetched_again(fashion, cache: Path) -> None:
     key = load("fashion_mnist").key
     raw = cache / "downloads" / "fashion_mnist" / "FashionMNIST" / "raw"
@@ -826,6 +832,10 @@ def test_a_stored_copy_that_broke_is_fetched_again(fashion, cache: Path) -> None
         assert load("fashion_mnist").key == key
 
 
+@fault(
+    "A download breaks off",
+    "One sentence; nothing half stays, and the next call fetches anew.",
+)
 def test_a_truncated_archive_leaves_nothing_behind(fashion, cache: Path) -> None:
     folder, _ = fashion
     file = folder / "t10k-images-idx3-ubyte.gz"
@@ -882,6 +892,10 @@ def test_cifar(server, monkeypatch, cache: Path, name: str, classes: int, train:
     assert load(name).key == data.key
 
 
+@fault(
+    "There is no network",
+    "One sentence names the data sets that need none.",
+)
 @pytest.mark.parametrize("name", downloads.DOWNLOADS)
 def test_offline(monkeypatch, cache: Path, name: str) -> None:
     def no_network(*_: object, **__: object) -> None:

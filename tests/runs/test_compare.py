@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from kdlab.store import cache_dir
 from kdlab.train.fit import run
 from kdlab.train.method import CE
 from kdlab.train.recipe import Recipe
+from tests.faults import fault
 
 PACKAGE = Path(kdlab.__file__).parent
 Arm = Callable[[int], dict[str, Any]]
@@ -222,6 +224,10 @@ def test_all_failures_are_told() -> None:
     assert "arm ('KD', 4), seed 0" in str(caught.value) and caught.value.table.empty
 
 
+@fault(
+    "A worker process is killed in the middle",
+    "One sentence; finished runs are kept, and the same call makes the rest.",
+)
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_a_worker_that_is_killed_is_told_and_finished_runs_are_kept(log: str, seeds: int) -> None:
     good, parent = counting(log, "good"), os.getpid()
@@ -334,6 +340,10 @@ def finished(process: "subprocess.Popen[str]") -> str:
     return out
 
 
+@fault(
+    "The kernel is killed while `compare` trains",
+    "The same call goes on with the runs that are missing.",
+)
 def test_a_killed_comparison_goes_on_where_it_stopped(tmp_path: Path, log: str) -> None:
     script = tmp_path / "slow.py"
     script.write_text(SLOW)
@@ -611,3 +621,59 @@ def test_the_same_call_runs_on_a_dask_cluster(
         assert compare({"where": where}, 2).elsewhere.all()
     monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "other"))
     pd.testing.assert_frame_equal(on_cluster, compare(real_arms, 2, n_jobs=1))
+
+
+@fault(
+    "A worker of a Dask cluster is killed in the middle",
+    "Its runs are made by the others; the table equals the local one.",
+)
+def test_a_cluster_that_loses_a_worker_makes_every_run_once(
+    log: str, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(seed: int) -> dict[str, Any]:
+        time.sleep(0.5)
+        with open(log, "a") as file:
+            file.write(f"{seed} {os.getpid()}\n")
+        return {"x": seed}
+
+    killed = []
+
+    def kill(table: pd.DataFrame) -> None:
+        if len(table) >= 2 and not killed:
+            killed.append(int(Path(log).read_text().split()[1]))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with joblib.parallel_config(backend="dask"):
+        on_cluster = compare({"a": slow}, 8, on_row=kill)
+    made = [int(line.split()[0]) for line in Path(log).read_text().splitlines()]
+    assert killed and sorted(made) == list(range(8)), "a run was lost, or made twice"
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "other"))
+    pd.testing.assert_frame_equal(on_cluster, compare({"a": slow}, 8, n_jobs=1))
+
+
+@fault(
+    "An arm holds what cannot go to a worker process",
+    "It is refused by name before anything trains.",
+)
+def test_an_arm_that_cannot_travel_is_refused_by_name_before_any_run(own_cache: Path):
+    ran = own_cache / "ran"
+
+    class Named:
+        """A lock that can be told apart, and cannot be pickled."""
+
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def __kdlab_fingerprint__(self) -> str:
+            return "a lock"
+
+        def __call__(self, seed: int) -> dict[str, int]:
+            return {"seed": seed}
+
+    def first(seed: int) -> dict[str, int]:
+        ran.mkdir(parents=True)
+        return {"seed": seed}
+
+    with pytest.raises(TypeError, match="'locked'.*worker"):
+        compare({"first": first, "locked": Named()}, 1)
+    assert not ran.exists()

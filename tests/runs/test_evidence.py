@@ -20,6 +20,7 @@ from kdlab.runs.rows import FOLDER, KEYS, read, write
 from kdlab.tools.gather import confirm, gather
 from kdlab.train import worlds
 from kdlab.train.recipe import Recipe
+from tests.faults import fault
 from tests.runs import evidence_arms as arms
 
 QUICK = replace(
@@ -147,6 +148,10 @@ def test_replicates_grow_until_the_interval_is_narrow_enough(tmp_path, arm, n):
     assert counts["idle"] == 5  # no claim needs more of it
 
 
+@fault(
+    "`make evidence` is killed at any stage",
+    "It goes on with the runs that are missing.",
+)
 def test_a_killed_process_loses_no_finished_run(tmp_path):
     code = f"""
 from dataclasses import replace

@@ -91,8 +91,6 @@ def test_the_loss_falls_within_two_epochs(device: str):
     for term in ("hard", "soft"):
         assert history[term].iloc[1] < 0.97 * history[term].iloc[0]
     assert equal(weights(frozen.net), before)
-    assert not frozen.net.training
-    assert not any(p.requires_grad for p in frozen.net.parameters())
 
 
 def test_a_teacher_that_is_a_live_network_stays_as_it_is(device: str, data: Data):
@@ -591,9 +589,9 @@ MUTANTS = {
     ),
     "schedule moves by update": (
         fit,
-        "= next(rates)\n            for terms in updates(batch):\n",
-        "= recipe.lr\n            for terms in updates(batch):\n"
-        "                optimiser.param_groups[0]['lr'] = next(rates, 0.0)\n",
+        "= next(rates)\n                for terms in updates(batch):\n",
+        "= recipe.lr\n                for terms in updates(batch):\n"
+        "                    optimiser.param_groups[0]['lr'] = next(rates, 0.0)\n",
         test_the_learning_rate_moves_once_a_batch_whatever_the_updates,
     ),
     "schedule moves by epoch": (

@@ -29,7 +29,7 @@ TAPS = ("block2", "pool")
 
 @pytest.fixture
 def net() -> nn.Module:
-    return build("cnn2", 10, seed=3)
+    return build("cnn2", 10, seed=3).eval()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from kdlab.data import Batch, shifted
 from kdlab.measure import in_float32
+from kdlab.models import logits_in
 from kdlab.papers.kd.method import kd_loss
 from kdlab.seeds import generator
 from kdlab.train.method import Knob, check_logits, hard_loss, n_classes_of
@@ -142,12 +143,12 @@ class DML(nn.Module):
         return found
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        z = [peer(self.view(k, batch)) for k, peer in enumerate(self.peers)]
+        z = [logits_in(peer(self.view(k, batch))) for k, peer in enumerate(self.peers)]
         return {name: t for k in range(len(z)) for name, t in self.terms(k, z, batch.y).items()}
 
     def predict(self, x: Tensor) -> Tensor:
         """Return the logits of the first peer: a member is reported, not the ensemble."""
-        return self.peers[0](x)
+        return logits_in(self.peers[0](x))
 
 
 class DMLInTurn(DML):
@@ -159,7 +160,7 @@ class DMLInTurn(DML):
     def updates(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
         """Yield the loss of one peer after the other, each to be minimised before the next."""
         views = [self.view(k, batch) for k in range(len(self.peers))]
-        z = [peer(x) for peer, x in zip(self.peers, views, strict=True)]
+        z = [logits_in(peer(x)) for peer, x in zip(self.peers, views, strict=True)]
         for k, peer in enumerate(self.peers):
             yield self.terms(k, z, batch.y)
             if k == len(z) - 1:  # nobody is left to learn from the last one

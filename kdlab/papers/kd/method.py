@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from kdlab.data import Batch
 from kdlab.measure import divergence, in_float32
+from kdlab.models import logits_in
 from kdlab.train.method import (
     Knob,
     Teacher,
     check_classes,
     check_logits,
     check_share,
+    check_teacher,
     check_temperature,
     hard_loss,
     n_classes_of,
@@ -81,18 +83,17 @@ class KD(nn.Module):
         super().__init__()
         check_temperature(T)
         check_share("alpha", alpha)
-        if isinstance(teacher, nn.Module):  # would be trained along, or asked for a Batch
-            raise ValueError(f"the teacher is a {type(teacher).__name__}; give Frozen(net, data).")
+        check_teacher(teacher)
         check_classes(student, teacher)
         self.n_classes = n_classes_of(student)
         self.student, self.teacher, self.T, self.alpha = student, teacher, T, alpha
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        z_s, z_t = self.student(batch.x), self.teacher(batch)
+        z_s, z_t = logits_in(self.student(batch.x)), self.teacher(batch)
         return {
             "hard": (1 - self.alpha) * hard_loss(z_s, batch.y),
             "soft": self.alpha * kd_loss(z_s, z_t, self.T),
         }
 
     def predict(self, x: Tensor) -> Tensor:
-        return self.student(x)
+        return logits_in(self.student(x))

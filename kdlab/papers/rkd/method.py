@@ -204,7 +204,7 @@ class RKD(nn.Module):
             raise ValueError(f"unit is {unit!r}; choose one of {', '.join(UNIT)}.")
         if soft:  # without, the student may return an embedding
             check_classes(student, teacher)
-        self.n_classes = n_classes_of(student) if hard else None
+        self.n_classes = n_classes_of(student) if hard else 0  # it may return an embedding
         self.student, self.teacher, self.T, self.unit = student, teacher, T, unit
         self.tap, self.teacher_tap = tap, teacher_tap or tap
         models.check_taps(student, tap)
@@ -225,7 +225,7 @@ class RKD(nn.Module):
         return {name: weight * terms[name]() for name, weight in self.weights.items() if weight}
 
     def predict(self, x: Tensor) -> Tensor:
-        return self.student(x)
+        return models.logits_in(self.student(x))
 
 
 def check_features(f_s: Tensor, f_t: Tensor) -> None:

@@ -637,13 +637,13 @@ MUTANTS = {
     "method ignores T": (KD, "kd_loss(z_s, z_t, self.T)", "kd_loss(z_s, z_t, 1.0)", [terms]),
     "teacher fed twice by the method": (
         KD,
-        "self.student(batch.x), self.teacher(batch)",
+        "logits_in(self.student(batch.x)), self.teacher(batch)",
         "self.teacher(batch), self.teacher(batch)",
         [terms, learns, test_the_teacher_is_asked_once_with_the_whole_batch],
     ),
     "student taught by itself": (
         KD,
-        "self.student(batch.x), self.teacher(batch)",
+        "logits_in(self.student(batch.x)), self.teacher(batch)",
         "self.student(batch.x), self.student(batch.x)",
         [terms],
     ),
@@ -652,7 +652,7 @@ MUTANTS = {
     "CE ignores smoothing": (CE, ", self.smoothing)", ")", [ce]),
     "the teacher predicts": (
         KD,
-        "return self.student(x)",
+        "return logits_in(self.student(x))",
         "return self.teacher(Batch(x, x, x))",
         [test_predict_is_the_student],
     ),
