@@ -21,7 +21,7 @@ ROOMS = (  # a file imports its own room and those before it
     *("show", "papers", "lab", "tools"),
 )
 BASELINE = "kd"  # the one paper that others may import
-SHARED, PAPER = 4100, 580  # lines of code: of all rooms but papers and tools, of a paper's folder
+SHARED, PAPER = 4100, 600  # lines of code: of all rooms but papers and tools, of a paper's folder
 APART = {"lab": 1250, "explorers": 250}  # what is counted beside the other shared rooms
 # dml, rkd: in their old text they may stay as large as they are; their rewrite brings them down.
 # kd: it also holds its explorers and presets, which show how the other papers make theirs.

@@ -111,17 +111,27 @@ def measure(
     table, w = read(notebook, comparison.name, folder), world(name)
     chosen = {arm: comparison.arms[arm] for arm in (arms or comparison.arms)}
     table = table[fresh(table, comparison) | (table["world"] != name)] if len(table) else table
+    jobs = {arm: InWorld(function, w) for arm, function in chosen.items()}
+    stamps = {arm: job.stamp for arm, job in jobs.items()}  # of the code that is about to run
+    own, table = len(table), with_shared(table, stamps, name, replicates, folder)
     have = set(table[table["world"] == name][["arm", "seed"]].itertuples(index=False, name=None))
     missing = {arm: [r for r in range(replicates) if (arm, r) not in have] for arm in chosen}
     seeds = sorted({r for rs in missing.values() for r in rs})
     if not seeds:
-        return table
+        if len(table) > own:
+            write(notebook, in_order(table, comparison), command, folder)
+        return in_order(table, comparison) if len(table) else table
     title = f"{notebook} {comparison.name}, {w.words}"
     compare({"teacher": InWorld(teach, w)}, seeds, n_jobs=n_jobs, title=f"{title}: teachers")
-    jobs = {arm: InWorld(function, w) for arm, function in chosen.items() if missing[arm]}
-    stamps = {arm: job.stamp for arm, job in jobs.items()}  # of the code that is about to run
-    made = compare(jobs, seeds, n_jobs=n_jobs, title=title)
-    made = made[[(a, s) not in have for a, s in zip(made["arm"], made["seed"], strict=True)]]
+    alike: dict[tuple[int, ...], list[str]] = {}  # arms that lack the same replicates
+    for arm, rs in missing.items():
+        if rs:
+            alike.setdefault(tuple(rs), []).append(arm)
+    parts = [
+        compare({arm: jobs[arm] for arm in names}, rs, n_jobs=n_jobs, title=title)
+        for rs, names in alike.items()
+    ]
+    made = pd.concat(parts, ignore_index=True)
     made = made.assign(
         world=name,
         stamp=[stamps[arm] for arm in made["arm"]],
@@ -133,6 +143,26 @@ def measure(
     whole = in_order(pd.concat([table, made]), comparison)
     write(notebook, whole, command, folder)
     return whole
+
+
+def with_shared(
+    table: pd.DataFrame, stamps: Mapping[str, str], name: str, replicates: int, folder: Path
+) -> pd.DataFrame:
+    """Add the runs in the world `name` that other comparisons hold, of any notebook.
+
+    Equal stamps mean equal code and an equal setting, so it is the same run: of labels alone, say.
+    """
+    found = [table]
+    for path in sorted(folder.glob("*/*.csv")):
+        other = read(path.parent.name, path.stem, folder)
+        other = other[(other["world"] == name) & (other["seed"] < replicates)]
+        found += [other[other["stamp"] == s].assign(arm=arm) for arm, s in stamps.items()]
+    filled = [part for part in found if len(part)]
+    if not filled:
+        return table
+    whole = pd.concat(filled, ignore_index=True).drop_duplicates(KEYS)
+    whole.attrs["name"] = table.attrs["name"]
+    return whole.dropna(axis=1, how="all")
 
 
 def in_order(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:

@@ -81,6 +81,21 @@ def test_nothing_is_made_twice(tmp_path):
     assert made(tmp_path)[6:] == ["good 3", "plain 3"]
 
 
+def test_a_run_that_another_comparison_holds_is_not_made_again(tmp_path):
+    run(PAIR, tmp_path)
+    (tmp_path / "cache").rename(tmp_path / "elsewhere")
+    arms_of = {"first": arms.good, "other": partial(arms.good, shift=2.0)}
+    table = run(Comparison("more", arms_of, replicates=5), tmp_path)
+    assert made(tmp_path)[6:] == ["good 3", "good 4"] + [f"good {r}" for r in range(5)]
+    kept = read("00_x", "pair", tmp_path)
+    shared = table[(table["arm"] == "first") & (table["seed"] < 3)]
+    assert list(shared["accuracy"]) == list(kept.loc[kept["arm"] == "good", "accuracy"])
+    assert (shared["date"].values == kept.loc[kept["arm"] == "good", "date"].values).all()
+    again = run(Comparison("same", {"again": arms.good}, replicates=2), tmp_path)
+    assert len(made(tmp_path)) == 13 and len(again) == len(read("00_x", "same", tmp_path)) == 2
+    assert all(len(a) == len(b) for a, b in zip(again["correct"], shared["correct"], strict=False))
+
+
 def test_changed_code_makes_its_own_rows_stale_and_only_those(tmp_path, monkeypatch):
     run(PAIR, tmp_path)
     assert stale("00_x", [PAIR], tmp_path).empty

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from kdlab.data import Batch
 from kdlab.measure import softness, temperature_for
+from kdlab.models import logits_in
 from kdlab.papers.kd.method import KD, kd_loss
 from kdlab.train.method import Knob, Teacher, check_share, hard_loss
 
@@ -129,5 +130,5 @@ class KDStop(KD):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         w = loss_weights(batch.progress, self.stop, self.alpha, self.after)
-        z_s = self.student(batch.x)
+        z_s = logits_in(self.student(batch.x))
         return stop_terms(z_s, self.teacher(batch) if w[1] else z_s, batch.y, self.T, w)

@@ -30,12 +30,13 @@ from torch import Tensor, nn
 
 from kdlab.data import Batch
 from kdlab.measure import divergence, in_float32
+from kdlab.models import logits_in
 from kdlab.papers.kd.method import KD
+from kdlab.train.gate import check_labels
 from kdlab.train.method import (
     CE,
     Knob,
     Teacher,
-    check_labels,
     check_logits,
     check_share,
     check_temperature,
@@ -196,9 +197,14 @@ class Distil(KD):
         return soft_term(z_s, self.teacher(batch), self.T, self.form, self.reduction)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        z_s = self.student(batch.x)
+        z_s = logits_in(self.student(batch.x))
         hard, soft = hard_loss(z_s, batch.y), self.soft(z_s, batch)
         return {"hard": (1 - self.alpha) * hard, "soft": self.alpha * soft}
+
+
+def nobody(batch: Batch) -> Tensor:
+    """Stand where a method has no teacher."""
+    raise ValueError("Tf-KD_reg asks no teacher: its answer is written down.")
 
 
 class TfReg(Distil):
@@ -225,7 +231,7 @@ class TfReg(Distil):
         a_c: float = 0.99,
     ) -> None:
         check_share("a_c", a_c)
-        super().__init__(student, None, T, alpha, form, reduction)  # type: ignore[arg-type]
+        super().__init__(student, nobody, T, alpha, form, reduction)  # type: ignore[arg-type]
         self.a_c = a_c
 
     def soft(self, z_s: Tensor, batch: Batch) -> Tensor:

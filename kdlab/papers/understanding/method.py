@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from kdlab.data import Batch, Data
 from kdlab.data.rows import pick
 from kdlab.measure import divergence, in_float32
+from kdlab.models import logits_in
 from kdlab.papers.kd.method import KD
 from kdlab.train import method as base
 from kdlab.train.frozen import Frozen
@@ -231,7 +232,7 @@ class PartialKD(KD):
         return top_k(r, min(self.k, r.shape[1]))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        z_s = self.student(batch.x)
+        z_s = logits_in(self.student(batch.x))
         return {
             "hard": (1 - self.alpha) * hard_loss(z_s, batch.y),
             "soft": self.alpha * soft_loss(z_s, self.target(batch), self.T),
@@ -247,7 +248,7 @@ class Reweighted(PartialKD):
     knobs: ClassVar[tuple[Knob, ...]] = KD.knobs[:1]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        z_s, y = in_float32(self.student(batch.x)), batch.y
+        z_s, y = in_float32(logits_in(self.student(batch.x))), batch.y
         held = make_target(self.teacher(batch), y, self.T).gather(1, y[:, None])[:, 0]
         weight = held / (self.told.mass if self.told else 1.0)
         return {"hard": (weight * F.cross_entropy(z_s, y, reduction="none")).mean()}
