@@ -16,6 +16,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KDLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("KDLAB_HOME", str(tmp_path_factory.mktemp("home")))
         yield
 
 

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from kdlab.runs.compare import compare, processes
 from kdlab.runs.differences import interval
 from kdlab.runs.evidence import Arm, InWorld, teach
-from kdlab.show.plots import bundle, figure, look
+from kdlab.show.looks import look
+from kdlab.show.plots import bundle, figure
 from kdlab.train.worlds import World
 
 NOTHING = pd.DataFrame(columns=["arm", "accuracy", "seconds"])

@@ -18,19 +18,9 @@ from torch import Tensor
 
 from kdlab.runs.claims import interval
 from kdlab.show.folds import folded
-from kdlab.show.looks import LOOKS, SPARE
+from kdlab.show.looks import look
 
 STYLE = Path(__file__).with_name("style.mplstyle")
-
-
-def look(name: str, place: int = 0) -> dict[str, Any]:
-    """Return colour and marker of a method: fixed for the known ones, else by `place`.
-
-    A name that begins with a known one looks like it: "hard labels, 3 %" is "hard labels".
-    """
-    known = max((key for key in LOOKS if name.startswith(key)), key=len, default=None)
-    colour, marker = LOOKS[known] if known else SPARE[place % len(SPARE)]
-    return {"color": colour, "marker": marker}
 
 
 def figure(

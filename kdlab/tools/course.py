@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from kdlab.store import write_atomic
-from kdlab.tools import notebooks, readme
+from kdlab.tools import notebooks, pages, readme
 
 GIB = 2**30
 PATIENCE = {"ci": 300, "lesson": 1800}  # seconds for a cell; others take what they need
@@ -108,9 +108,7 @@ def execute(
 
 def to_html(path: Path) -> Path:
     """Write the notebook at `path` as a page beside it."""
-    from nbconvert import HTMLExporter
-
-    page, _ = HTMLExporter(template_name="lab").from_filename(str(path))
+    page = pages.to_page(notebooks.read(path), path.stem)
     path.with_suffix(".html").write_text(page, encoding="utf-8")
     return path.with_suffix(".html")
 

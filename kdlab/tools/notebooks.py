@@ -117,11 +117,19 @@ def clean(nb: Notebook) -> Notebook:
         for key in [key for key in cell.metadata if key not in KEEP]:
             del cell.metadata[key]
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
+            cell.outputs = [o for o in cell.outputs if not _is_progress(o) and not _has_still(o)]
             for output in cell.outputs:
-                if WIDGET in output.get("data", {}):
+                if "text/html" in (data := output.get("data", {})):  # the lab names each showing
+                    data["text/html"] = re.sub(r' data-kdlab-lab="\w+"', "", data["text/html"])
+                if WIDGET in data:
                     output.data = {"text/plain": "A widget: run this cell to use it."}
     return nb
+
+
+def _has_still(output: Any) -> bool:
+    """Tell whether an output is the view of an explorer, whose still picture follows it."""
+    data = output.get("data", {})
+    return WIDGET in data and data.get("text/plain") == ""
 
 
 def close_folds(nb: Notebook) -> Notebook:

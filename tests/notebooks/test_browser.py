@@ -178,33 +178,6 @@ def picture_of(panel: Locator) -> tuple[str, str]:
     return image.get_attribute("alt") or "", image.get_attribute("src") or ""
 
 
-def test_the_slider_moves_the_figure(tmp_path: Path) -> None:
-    with opened(tmp_path) as page:
-        run_all(page)
-        slider = page.locator(".widget-inline-hbox", has_text="temperature T")
-        panel = page.locator(".jp-OutputArea-output", has=slider).first
-        handle = slider.get_by_role("slider")
-        handle.scroll_into_view_if_needed()
-        expect(panel.locator("img").last).to_have_attribute("alt", re.compile("T = 4[.]"))
-        before = picture_of(panel)
-
-        handle.focus()
-        page.keyboard.press("ArrowRight")
-        expect(slider.locator(".widget-readout")).to_have_text("6.0")
-        moved = panel.locator("img").last
-        expect(moved).to_have_attribute("alt", re.compile("T = 6[.]"), timeout=MOVE_SECONDS * 1000)
-        assert picture_of(panel)[1] != before[1]
-
-        panel.get_by_role("button", name="Reset").click()
-        reset = panel.locator("img").last
-        expect(reset).to_have_attribute("alt", before[0], timeout=MOVE_SECONDS * 1000)
-        assert picture_of(panel) == before
-        expect(page.locator(ERRORS)).to_have_count(0)
-        if target := os.environ.get("KDLAB_SCREENSHOT"):
-            panel.scroll_into_view_if_needed()
-            page.screenshot(path=target)
-
-
 def only(source: Path, target: Path, *starts: str) -> Path:
     """Write a notebook of those code cells of `source` that hold one of `starts`, and an end."""
     nb = notebooks.read(source)

@@ -8,8 +8,7 @@ import torch
 
 from kdlab.budget import plan
 from kdlab.models import build, size
-from kdlab.papers.kd import arms, experiment, figures
-from kdlab.show.panels import choice, drive, panel, slider
+from kdlab.papers.kd import arms, experiment
 from kdlab.tools import notebooks
 from kdlab.tools.notebooks import code_cells
 from kdlab.train.recipe import Recipe
@@ -76,22 +75,6 @@ def test_the_control_differs_from_the_teacher_in_the_ranking_alone(tmp_path, mon
     assert torch.equal(true.argmax(dim=1), control.argmax(dim=1))
     assert torch.equal(true.sort(dim=1).values, control.sort(dim=1).values)
     assert not torch.equal(true, control)
-
-
-def test_the_explorer_moves_to_all_its_ends(tmp_path, monkeypatch):
-    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path))
-    r = replicate(replace(TINY, teacher_recipe=Recipe(steps=60)), 0)
-    cases = figures.cases_of(r, longer=2)
-    assert list(cases[0].z_s) == ["untrained", "after one epoch", "trained"]
-    explorer = panel(
-        lambda **at: figures.explorer(cases, r.data.classes, **at),
-        alt="Answers of teacher and student and the pull on each logit at T = {T:g}.",
-        digit=choice("image", [(case.name, i) for i, case in enumerate(cases)], 0),
-        stage=choice("student", list(cases[0].z_s), "after one epoch"),
-        T=slider("temperature T", [0.5, 4.0, 50.0], 4.0),
-        alpha=slider("alpha (soft share)", [0.0, 0.9, 1.0], 0.9),
-    )
-    assert drive(explorer) == 8
 
 
 def test_the_claims_cover_the_worlds_that_the_comparisons_name():

@@ -17,7 +17,7 @@ from PIL import Image
 
 from kdlab.runs.claims import interval
 from kdlab.show import plots
-from kdlab.show.plots import LOOKS, SPARE
+from kdlab.show.looks import LOOKS, SPARE
 
 ALT = 'Two "arms" & their <means> over five seeds.'
 

@@ -7,7 +7,8 @@ import pandas as pd
 
 from kdlab.runs.differences import interval, paired
 from kdlab.show.forest import show_forest
-from kdlab.show.plots import figure, look, show
+from kdlab.show.looks import look
+from kdlab.show.plots import figure, show
 from kdlab.show.report import summary, table
 
 ANSWERS = ("exit 1", "exit 2", "exit 3", "ensemble")

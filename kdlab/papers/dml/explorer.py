@@ -12,7 +12,8 @@ from torch import Tensor
 from kdlab.data import Data
 from kdlab.papers.dml.pulls import PEERS, divergences, pulls
 from kdlab.runs.claims import interval
-from kdlab.show.plots import LOOKS, figure, picture
+from kdlab.show.looks import LOOKS
+from kdlab.show.plots import figure, picture
 
 LINES = {"mean member": ("accuracy", *LOOKS["DML"]), "ensemble": ("ensemble", "#56B4E9", "P")}
 

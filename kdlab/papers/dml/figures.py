@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdlab.papers.dml.pulls import PEERS
-from kdlab.show.plots import band, figure, look
+from kdlab.show.looks import look
+from kdlab.show.plots import band, figure
 
 DASHES = ("-", "--", ":", "-.")
 

@@ -13,7 +13,7 @@ Algorithm 1. The authors' code sums over peers ("sum" here) and draws a batch fo
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from kdlab.models import logits_in
 from kdlab.papers.kd.method import kd_loss
 from kdlab.seeds import generator
 from kdlab.train.method import Knob, check_logits, hard_loss, n_classes_of
+from kdlab.train.worlds import Replicate
 
 TARGETS = ("each", "sum", "mean", "logits")
 
@@ -97,6 +98,12 @@ class DML(nn.Module):
         Knob("target", "each", "what a peer mimics", choices=TARGETS),
         Knob("shift", 0, "pixels by which each peer sees the images moved", 0, 4),
     )
+
+    @classmethod
+    def of(cls, r: Replicate, **knobs: Any) -> Self:
+        """Return two peers of replicate r that begin with different weights."""
+        peers = [r.student(peer=k) for k in (0, 1)]
+        return cls(peers, fill=r.data.black, seed=r.r, **knobs)
 
     def __init__(
         self,

@@ -14,7 +14,8 @@ from kdlab.models import tap
 from kdlab.papers.fitnets.arms import recipe, student
 from kdlab.papers.fitnets.method import REDUCTIONS, Hints, hint_loss
 from kdlab.papers.fitnets.nets import KINDS, thin
-from kdlab.show.plots import figure, look, picture
+from kdlab.show.looks import look
+from kdlab.show.plots import figure, picture
 from kdlab.train.fit import fit
 from kdlab.train.frozen import Frozen
 from kdlab.train.worlds import Replicate

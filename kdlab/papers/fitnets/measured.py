@@ -9,7 +9,8 @@ from kdlab.papers.fitnets.nets import KINDS
 from kdlab.runs.differences import interval, paired
 from kdlab.runs.rows import KEYS
 from kdlab.show.forest import show_forest
-from kdlab.show.plots import dots, figure, look, show
+from kdlab.show.looks import look
+from kdlab.show.plots import dots, figure, show
 from kdlab.show.report import table
 
 CHANCE = 50.0  # % above which a net has left chance

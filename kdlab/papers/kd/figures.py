@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from kdlab.data import Data
 from kdlab.measure import logits_of
 from kdlab.papers.kd.method import KD
-from kdlab.show.plots import LOOKS, figure, picture
+from kdlab.show.looks import LOOKS
+from kdlab.show.plots import figure, picture
 from kdlab.train.fit import fit
 from kdlab.train.worlds import Replicate
 

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from kdlab.papers.lsr.explorer import GAPS, best_gaps, pulls, targets
 from kdlab.papers.lsr.method import lsr_equivalent
-from kdlab.show.plots import LOOKS, figure
+from kdlab.show.looks import LOOKS
+from kdlab.show.plots import figure
 
 SHOWN = 10  # classes that the bars show
 GREEN, RED, ORANGE, INK = LOOKS["label smoothing"][0], LOOKS["teacher"][0], "#E69F00", "#333333"

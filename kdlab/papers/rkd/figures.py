@@ -13,7 +13,8 @@ from torch import Tensor
 from kdlab.papers.rkd.embedding import aligned, principal, recall_at
 from kdlab.papers.rkd.labels import apart
 from kdlab.papers.rkd.method import angles, distances, on_sphere, rkd_angle, rkd_distance
-from kdlab.show.plots import LOOKS, figure
+from kdlab.show.looks import LOOKS
+from kdlab.show.plots import figure
 
 Places = Sequence[tuple[float, float]]
 TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["RKD"][0]

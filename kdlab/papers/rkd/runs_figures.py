@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from kdlab.papers.rkd.figures import OWN
 from kdlab.runs.claims import cell, interval
-from kdlab.show.plots import LOOKS, band, dots, figure, look
+from kdlab.show.looks import LOOKS, look
+from kdlab.show.plots import band, dots, figure
 
 LOOKS.update(OWN)  # arms of this notebook alone
 DASHES = ("-", "--", ":", "-.", (0, (1, 4)))

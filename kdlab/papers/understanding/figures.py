@@ -11,7 +11,8 @@ from torch import Tensor
 
 from kdlab.papers.understanding.experiment import CELLS
 from kdlab.papers.understanding.method import labelled, means, omega, part
-from kdlab.show.plots import LOOKS, figure, picture
+from kdlab.show.looks import LOOKS
+from kdlab.show.plots import figure, picture
 from kdlab.train.worlds import Replicate
 
 TEACHER, TARGET = LOOKS["teacher"][0], LOOKS["KD"][0]

@@ -17,7 +17,8 @@ from kdlab.papers.rkd import runs_figures as rkd_runs
 from kdlab.papers.rkd.embedding import aligned, principal
 from kdlab.papers.rkd.method import rkd_angle, rkd_distance
 from kdlab.runs.claims import interval
-from kdlab.show.plots import bundle, look
+from kdlab.show.looks import look
+from kdlab.show.plots import bundle
 
 ROOT = Path(__file__).parents[3]
 LINE = ((-1.5, 0.0), (0.0, 0.0), (1.5, 0.0))

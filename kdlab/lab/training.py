@@ -1,0 +1,200 @@
+"""Who works when: worker processes make the runs of the lab, a thread of the kernel follows them.
+
+The kernel stays free. *Stop* ends the processes within a second; what had finished is on disk. A
+job that fails takes none of the others with it.
+"""
+
+import signal
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from joblib.externals.loky import ProcessPoolExecutor
+
+from kdlab.lab.book import Book
+from kdlab.lab.pace import ONCE
+from kdlab.runs.compare import KILLED, run_one
+from kdlab.runs.workers import prepare
+from kdlab.store import read_row
+
+EVERY = 0.1  # seconds between two looks at the workers
+IDLE = 600  # seconds after which workers without work end
+LIVE: "weakref.WeakSet[Training]" = weakref.WeakSet()  # of this kernel: one trains at a time
+Ended = tuple[str, float]  # what went wrong with a run, and the seconds it took
+
+
+@dataclass(eq=False)
+class Job:
+    """One run, or one teacher.
+
+    Args:
+        who: the row it belongs to; of a teacher, nobody.
+        arm, seed, path: what is run, and where its result lies.
+        words: of the row.
+        expected: seconds.
+        entry: for the lab book, beside what is measured; empty for a teacher.
+        needs: the file of the teacher that must be there before.
+    """
+
+    who: int | None
+    arm: Any
+    seed: int
+    path: Path
+    words: str
+    expected: float
+    entry: dict[str, Any] = field(default_factory=dict)
+    needs: Path | None = None
+    started: float = 0.0
+
+
+def begin() -> None:
+    """Start a worker. Whoever interrupts a cell does not mean the training beside it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare()
+
+
+def work(job: Job, book: Path) -> Ended:
+    """Make the run of `job`, in a worker process.
+
+    The worker itself writes into the book: a kernel that ends meanwhile loses nothing.
+    """
+    started = time.perf_counter()
+    told = run_one(job.arm, job.seed, job.words, job.path) or ""
+    return told or enter(job, Book(book)), time.perf_counter() - started
+
+
+def enter(job: Job, book: Book) -> str:
+    """Write a run into the book, if it has finished; return what went wrong."""
+    try:
+        if job.entry and (row := read_row(job.path)) is not None:
+            book.keep(job.entry, row)
+    except (sqlite3.Error, OSError) as error:
+        return f"it is kept, but not in the lab book {book.path}: {error}"
+    return ""
+
+
+class Training:
+    """Runs jobs; `told` is called after every change, mostly from another thread.
+
+    `state` is "ready", "running", "stopping", "stopped" or "done".
+    """
+
+    def __init__(self, processes: int, book: Book, told: Callable[[], object]) -> None:
+        self.processes, self.book, self.told = processes, book, told
+        self.state, self.lock, self.halt = "ready", threading.Lock(), threading.Event()
+        self.jobs: list[Job] = []
+        self.running: dict[Future[Ended], Job] = {}
+        self.ended: list[Job] = []
+        self.failures: dict[int, str] = {}  # row -> what went wrong first
+        self.notice = ""  # what went wrong with the training as a whole
+        self.pool: Any = None
+        self.began = self.spent = self.planned = 0.0
+        LIVE.add(self)
+
+    @property
+    def busy(self) -> bool:
+        """Whether workers work, or are about to end."""
+        return self.state in ("running", "stopping")
+
+    def start(self, jobs: Sequence[Job]) -> bool:
+        """Begin with `jobs`, in this order; return whether it did: not while others run."""
+        for other in LIVE - {self} if jobs else ():  # such as that of a cell that was run again
+            other.stop()
+        with self.lock:
+            if self.busy or not jobs:
+                return False
+            self.state, self.jobs, self.ended, self.failures = "running", list(jobs), [], {}
+            self.notice, self.spent, self.planned = "", 0.0, 0.0
+            self.began = time.perf_counter()
+            self.halt.clear()
+        threading.Thread(target=self._work, daemon=True, name="kdlab lab").start()
+        return True
+
+    def stop(self) -> None:
+        """End the workers; finished runs are kept."""
+        with self.lock:
+            if self.state == "running":
+                self.state = "stopping"
+                self.halt.set()
+
+    def left(self) -> float:
+        """Return the seconds until the end, by what the finished jobs took."""
+        pace, now = self.spent / self.planned if self.planned else 1.0, time.perf_counter()
+        waiting = sum(pace * job.expected for job in list(self.jobs))
+        going = [max(0.0, pace * j.expected - now + j.started) for j in list(self.running.values())]
+        start = 0.0 if self.ended else max(0.0, ONCE + self.began - now)
+        return start + max((waiting + sum(going)) / self.processes, *going, 0.0)
+
+    def _work(self) -> None:
+        try:
+            while (self.jobs or self.running) and not self.halt.is_set():
+                self._hand_out()
+                for future in wait(self.running, EVERY, FIRST_COMPLETED).done:
+                    self._end(self.running.pop(future), future)
+        except Exception as error:  # a thread has nobody to raise to: the lab shows it
+            self.notice = f"The training ended: {type(error).__name__}: {error}"
+            self.halt.set()
+        finally:
+            self._close()
+
+    def _hand_out(self) -> None:
+        """Give free workers the first jobs whose teachers are there."""
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(self.processes, timeout=IDLE, initializer=begin)
+        ready = [job for job in self.jobs if job.needs is None or job.needs.exists()]
+        if (
+            not ready and not self.running
+        ):  # a teacher was deleted meanwhile: who asks it, trains it
+            ready = list(self.jobs)
+        for job in ready[: self.processes - len(self.running)]:
+            self.jobs.remove(job)
+            job.started = time.perf_counter()
+            self.running[self.pool.submit(work, job, self.book.path)] = job
+
+    def _end(self, job: Job, future: Future[Ended]) -> None:
+        """Note how a job ended."""
+        try:
+            told, seconds = future.result()
+        except BrokenProcessPool:  # which of them was killed, nobody knows
+            told, seconds, self.pool = KILLED, 0.0, None
+        except Exception as error:  # the job could not be sent: the reader's loss holds a lock, say
+            told, seconds = f"{type(error).__name__}: {error}", 0.0
+        self.ended.append(job)
+        self.spent += seconds
+        self.planned += job.expected
+        if told:
+            told = told.removeprefix(f"arm {job.words!r}, seed {job.seed}: ").partition("\n")[0]
+            self._fail(job, told)
+        self.told()
+
+    def _fail(self, job: Job, told: str) -> None:
+        """Note a failure; what depends on it, or would fail alike, is not tried."""
+        hit = [j for j in self.jobs if j.needs == job.path] if job.who is None else [job]
+        what = "its teacher" if job.who is None else "it"
+        for who in {j.who for j in hit if j.who is not None}:
+            self.failures.setdefault(who, f"In replicate {job.seed} {what} failed: {told}")
+            self.jobs = [j for j in self.jobs if j.who != who]
+
+    def _close(self) -> None:
+        """Note how it ended; after *Stop* the workers are killed."""
+        if stopped := self.halt.is_set():
+            self.shut()
+            for job in self.running.values():  # perhaps it had just finished
+                self.notice = enter(job, self.book) or self.notice
+        self.running = {}
+        with self.lock:
+            self.state = "stopped" if stopped else "done"
+        self.told()
+
+    def shut(self) -> None:
+        """Kill the workers."""
+        if self.pool is not None:
+            self.pool.shutdown(wait=False, kill_workers=True)
+            self.pool = None

@@ -1,0 +1,1 @@
+"""Pictures that answer at once: drawn in the browser, from data that Python measured."""

@@ -1,0 +1,250 @@
+"""What Train and Stop do: paired runs in worker processes, nothing lost, nothing made twice."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+
+from kdlab.data import load
+from kdlab.lab.rows import row_of
+from kdlab.models import build
+from kdlab.train.worlds import world
+from tests.lab.conftest import KD, LABELS, PATIENCE, TINY, numbers, press, train, until
+
+
+def squared(z_s, z_t, y, *, T: float = 4.0):
+    return ((z_s - z_t) / T).square().mean()
+
+
+def steep(z_s, z_t, y, *, T: float = 4.0):
+    return 2 * ((z_s - z_t) / T).square().mean()
+
+
+def diverges(z_s, z_t, y):
+    return (z_s.square().sum() * 1e30).exp().log() if z_s.shape[0] > 8 else z_s.square().mean()
+
+
+def test_train_and_train_again(make, home):
+    my_lab = make()
+    plan = my_lab.state["plan"]
+    assert plan.startswith("To train: 2 teachers and 4 students, ")
+    train(my_lab)
+    found = numbers(my_lab)
+    assert [len(x) for x in found.values()] == [2, 2] and my_lab.state[
+        "plan"
+    ] == "Nothing is missing."
+    assert press(my_lab, "train") == "Nothing is missing."
+    assert my_lab.state["pairs"]["2-1"].startswith("Arm 2 minus arm 1: ")
+    assert len(my_lab.bench.book.runs()) == 4  # teachers are no results
+    assert set(my_lab.runs().columns) >= {"arm", "seed", "accuracy", "curve", "says", "seconds"}
+
+    press(my_lab, "count", n=3)
+    assert my_lab.state["plan"].startswith("To train: 1 teacher and 2 students")
+    train(my_lab)
+    assert numbers(my_lab)[1][:2] == found[1] and len(numbers(my_lab)[1]) == 3
+
+    again = make(replicates=3)  # as after a restart of the kernel
+    assert numbers(again) == numbers(my_lab) and again.state["plan"] == "Nothing is missing."
+    assert len(again.state["book"]) == 2
+    page = again._repr_mimebundle_()
+    assert "n = 3" in page["text/html"] and "KD, T 4" in page["text/plain"]
+
+
+def test_the_lines_of_copy_as_python_give_the_same_numbers(make):
+    rows = [LABELS, KD | {"noise": 0.25}, {"method": "RKD", **TINY}, {"method": "own loss", **TINY}]
+    my_lab = make(rows, methods={"own loss": squared})
+    train(my_lab)
+    text, here = my_lab.as_python(), {"squared": squared}
+    assert "# squared is yours" in text and "RKD(r.student(), r.teacher_of(taps='pool')" in text
+    exec(text.replace("seeds=", "n_jobs=1, seeds="), here)
+    runs, mine = here["runs"], my_lab.runs()
+    assert len(runs) == len(mine) == 8
+    for column in ("accuracy", "nll", "ece", "val_accuracy"):
+        assert np.allclose(runs[column], mine[column], atol=1e-3), column
+
+
+def test_a_second_press_starts_nothing(make):
+    my_lab = make([KD | {"labels": 21}])
+    said = []
+    presses = [
+        threading.Thread(target=lambda: said.append(press(my_lab, "train"))) for _ in range(4)
+    ]
+    for thread in presses:
+        thread.start()
+    for thread in presses:
+        thread.join()
+    until(lambda: not any(t.name == "kdlab lab" for t in threading.enumerate()))
+    assert my_lab.bench.training.state == "done" and len(my_lab.bench.training.ended) == 4
+    assert said.count("The training has started.") == 1 and len(my_lab.bench.book.runs()) == 2
+
+
+def test_an_arm_that_fails_says_why_and_the_others_go_on(make):
+    rows = [
+        LABELS | {"labels": 22},
+        {"method": "diverges", **TINY, "labels": 22},
+        {"method": "bad", **TINY, "labels": 22},
+    ]
+    my_lab = make(rows, methods={"diverges": diverges, "bad": lambda z_s, z_t, y: z_s})
+    train(my_lab)
+    good, late, early = my_lab.state["rows"]
+    assert len(good["dots"]) == 2 and not good["fault"]
+    assert "In replicate 1000 it failed: FloatingPointError: the loss term 'loss'" in late["fault"]
+    assert "\n" not in late["fault"] and not late["dots"]
+    assert "return a scalar tensor" in early["fault"] and not early["dots"]
+    assert my_lab.state["training"]["state"] == "done"
+
+
+def test_a_loss_that_cannot_be_followed_or_sent_says_so(make):
+    lock = threading.Lock()
+
+    def locked(z_s, z_t, y):
+        with lock:
+            return z_s.square().mean()
+
+    my_lab = make([{"method": "locked", **TINY}], methods={"locked": locked})
+    assert "cannot tell whether this lock changed" in my_lab.state["rows"][0]["fault"]
+    assert press(my_lab, "train") == "Nothing is missing."
+
+
+def test_an_edited_loss_makes_its_rows_stale_and_only_those(make):
+    labels = LABELS | {"labels": 23}
+    my_lab = make([labels, {"method": "mine", **TINY, "labels": 23}], methods={"mine": squared})
+    train(my_lab)
+    before = numbers(my_lab)
+    my_lab.add(squared, "mine")  # the cell is run again, and nothing has changed
+    assert numbers(my_lab) == before
+    my_lab.add(steep, "mine")
+    one, two = my_lab.state["rows"]
+    assert not one["stale"] and [d[1] for d in one["dots"]] == before[1]
+    assert two["stale"] and not two["dots"]
+    assert my_lab.state["plan"].startswith("To train: 2 students")
+    train(my_lab)
+    assert not my_lab.state["rows"][1]["stale"] and len(numbers(my_lab)[2]) == 2
+    assert len(my_lab.state["book"]) == 3  # both versions
+    my_lab.add(squared, "mine")
+    assert numbers(my_lab) == before
+
+
+def test_stop_ends_within_a_second_and_loses_nothing(make):
+    slow = {**TINY, "labels": 24}
+    my_lab = make([{"method": "labels", **slow}, {"method": "KD", **slow, "updates": 90_000}])
+    my_lab.bench.training.pool = None  # workers of its own: they will be killed
+    assert press(my_lab, "stop") and my_lab.bench.training.state == "ready"
+    press(my_lab, "train")
+    until(lambda: len(numbers(my_lab)[1]) == 2 and len(my_lab.bench.training.running) == 2)
+    workers = [*my_lab.bench.training.pool._processes]
+    beats, started = 0, time.monotonic()
+    press(my_lab, "stop")
+    assert my_lab.state["training"]["state"] in ("stopping", "stopped")
+    while my_lab.bench.training.busy or any(map(psutil.pid_exists, workers)):
+        assert time.monotonic() - started < PATIENCE
+        time.sleep(0.01)
+        beats += 1
+    took = time.monotonic() - started
+    assert took < 1 or psutil.getloadavg()[0] > psutil.cpu_count(), f"{took:.1f} s"
+    assert my_lab.state["training"]["state"] == "stopped"
+    assert len(numbers(my_lab)[1]) == 2 and numbers(my_lab)[2] == []
+    assert len(my_lab.bench.book.runs()) == 2
+    assert "2 students" in my_lab.state["plan"]
+
+
+def test_another_lab_of_the_kernel_stops_where_one_begins(make):
+    first, second = make().bench.training, make(replicates=1).bench.training
+    first.state = "running"
+    assert not second.start([]) and first.state == "running"
+    second._work = lambda: None
+    assert second.start(make([LABELS | {"labels": 26}]).bench.jobs())
+    assert first.state == "stopping" and second.state == "running"
+
+
+@pytest.mark.filterwarnings("ignore:Suspicion")  # this teacher has learned nothing
+def test_own_images_and_own_teacher(make, data, tmp_path):
+    rows = [LABELS | {"world": "own"}, {**KD, "world": "own", "teacher": None}]
+    net = build("cnn2", 10, seed=5)
+    my_lab = make(rows, data=data, teacher=net)
+    assert my_lab.state["rows"][1]["words"].startswith("KD, T 4, alpha 0.9, teacher your network")
+    train(my_lab)
+    assert [len(x) for x in numbers(my_lab).values()] == [2, 2]
+    here = {"my_data": data, "my_teacher": net}
+    exec(my_lab.as_python().replace("seeds=", "n_jobs=1, seeds="), here)
+    assert np.allclose(here["runs"]["accuracy"], my_lab.runs()["accuracy"], atol=1e-3)
+    other = make(rows, data=data, teacher=build("cnn2", 10, seed=6))
+    assert [len(x) for x in numbers(other).values()] == [2, 0]  # it is asked by one row alone
+
+    x, y = data.images(data.train.x), data.train.y
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=x.numpy(), y=y.numpy())
+    from_path = make([{"method": "labels", **TINY}], data=path)
+    assert "20 labels of your images" in from_path.state["rows"][0]["words"]
+    train(from_path)
+    assert len(numbers(from_path)[1]) == 2
+
+
+def test_images_and_costs(make):
+    my_lab, sent = make(), []
+    train(my_lab) if my_lab.state["plan"].startswith("To") else None
+    my_lab.send = lambda content, buffers=None: sent.append(content)
+    press(my_lab, "images", first=2, second=1)
+    press(my_lab, "costs")
+    pictures, costs = sent
+    one, two = (my_lab.bench.tracks[who].found[1000]["correct"] for who in (2, 1))
+    assert [side["count"] for side in pictures["sides"]] == [(one & ~two).sum(), (two & ~one).sum()]
+    classes = load("mnist5k", n_labelled=20, seed=1000).classes
+    for side in pictures["sides"]:
+        assert all(image["label"] in classes and image["src"] for image in side["images"])
+    assert costs["rows"][1]["student"] == "496 weights" and costs["rows"][1]["teacher"] == "none"
+
+
+def test_what_is_pressed_is_answered_in_a_sentence(make):
+    my_lab = make([LABELS])
+    assert press(my_lab, "add", row=LABELS) == "arm 1 says the same; change something first."
+    assert press(my_lab, "add", row=KD).startswith("Arm 2: KD, T 4")
+    assert press(my_lab, "add", row=KD | {"labels": 50}, editing=2).startswith("Arm 2: KD")
+    assert press(my_lab, "remove", who=1) == "Arm 1 is removed; its runs are kept."
+    assert "from 1 to 40" in press(my_lab, "count", n=0) and my_lab.bench.replicates == 2
+    assert my_lab.state["said"]["field"] == "replicates"
+    assert "no settings of the lab" in press(my_lab, "paste", text="rm -rf /")
+    assert press(my_lab, "paste", text=my_lab.settings()) == "Pasted; arms: 1."
+    press(my_lab, "draft", row={"method": "KD", "knobs": {"T": 70}})
+    assert my_lab.state["draft"]["wrong"]["field"] == "T" and not my_lab.state["draft"]["words"]
+    with pytest.raises(AttributeError):
+        press(my_lab, "no such thing")
+    assert "This failed: AttributeError" in my_lab.state["said"]["text"]
+
+
+def test_rows_share_a_teacher_and_a_replicate_is_that_of_the_course(make):
+    my_lab = make([KD, KD | {"knobs": {"T": 1.0}}, {"method": "RKD", **TINY}])
+    stock = my_lab.bench.stock
+    teachers = {str(t.row.teach(stock)) for t in my_lab.bench.tracks.values()}
+    assert len(teachers) == 1
+    run = row_of({"method": "KD"}, stock).run(stock)
+    assert run.setting.world == world("mnist5k")
+    assert torch.equal(run.setting.data.train.x, load("mnist5k").train.x)
+
+
+def test_a_kernel_that_ends_loses_no_finished_run(make, home: Path):
+    """The worker writes into the book, not the kernel: nobody listens here."""
+    from kdlab.lab.training import work
+
+    my_lab = make([LABELS | {"labels": 25}], replicates=1)
+    (job,) = my_lab.bench.jobs()
+    assert work(job, my_lab.bench.book.path)[0] == ""
+    assert len(my_lab.bench.book.runs()) == 1
+    again = make([LABELS | {"labels": 25}], replicates=1)
+    assert len(numbers(again)[1]) == 1 and len(again.state["book"]) == 1
+
+
+def test_it_survives_a_run_without_eyes(tmp_path: Path):
+    """As nbval and papermill run it: the output is a page, no view of a widget."""
+    nb = new_notebook(cells=[new_code_cell(f"from kdlab.lab import lab\nlab([{LABELS!r}])")])
+    NotebookClient(nb, kernel_name="python3", timeout=PATIENCE).execute()
+    (output,) = nb.cells[0].outputs
+    assert set(output.data) == {"text/html", "text/plain"}
+    assert "labels alone" in output.data["text/html"]
+    assert "Run this cell" in output.data["text/plain"]
