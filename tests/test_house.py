@@ -24,8 +24,9 @@ BASELINE = "kd"  # the one paper that others may import
 SHARED, PAPER = 4100, 600  # lines of code: of all rooms but papers and tools, of a paper's folder
 APART = {"lab": 1250, "explorers": 250}  # what is counted beside the other shared rooms
 # dml, rkd: in their old text they may stay as large as they are; their rewrite brings them down.
+# mysteries: its made data and the net of its theory are a world of their own.
 # kd: it also holds its explorers and presets, which show how the other papers make theirs.
-LARGE = {"dml": 594, "rkd": 625, "kd": 730}
+LARGE = {"dml": 600, "rkd": 625, "kd": 730, "mysteries": 625}
 LONG = {"data", "models", "teachers", "frozen"}  # files, or folders, that may have 250 lines
 # Which extras of pyproject.toml may serve the imports of a folder, beside the plain dependencies.
 EXTRAS = {

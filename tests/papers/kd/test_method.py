@@ -20,7 +20,6 @@ from kdlab.train.fit import fit
 from kdlab.train.frozen import Frozen
 from kdlab.train.method import CE, hard_loss
 from kdlab.train.recipe import Recipe
-from kdlab.train.teachers import Ensemble
 from tests import oracles
 from tests.mutants import assert_caught, mutated
 
@@ -497,7 +496,7 @@ class Table:
         self.stored_classes = lambda: c
 
 
-TEACHERS = [Net(linear(2, c=7)), Table(7), Net(Ensemble([linear(1, c=7), linear(2, c=7)]))]
+TEACHERS = [Net(linear(2, c=7)), Table(7)]  # others are refused by `fit`, when they have answered
 
 
 @pytest.mark.parametrize("teacher", TEACHERS)

@@ -1,0 +1,32 @@
+"""What the evidence of notebook 10 shows, one figure a question of its section Deeper."""
+
+import pandas as pd
+
+from kdlab.show.forest import show_forest
+from kdlab.show.plots import dots, figure, show
+from kdlab.show.words import in_words
+
+
+def forest(judged: pd.DataFrame) -> None:
+    """Draw the forest of claims, if anything has been measured."""
+    if judged["ours"].notna().any():
+        show_forest(judged)
+    else:
+        print("There is no evidence for the claims yet.")
+
+
+def arms(rows: pd.DataFrame, what: str, **metrics: str) -> None:
+    """Draw a row an arm, a panel for each of `metrics`, column = words, a figure a world.
+
+    `what` names the question, on the fold and where nothing has been measured yet.
+    """
+    if rows.empty:
+        print(f"There is no evidence for {what!r} yet.")
+    for world, here in rows.groupby("world", sort=False):
+        groups, title = here.groupby("arm", sort=False), f"{what}: {in_words(str(world))}"
+        size = (10.5, 1 + 0.42 * len(groups))
+        fig, axes = figure(1, len(metrics), size=size, sharey=True, squeeze=False)
+        for ax, (metric, words) in zip(axes[0], metrics.items(), strict=True):
+            dots(ax, here, metric, label=words)
+        means = groups[list(metrics)].mean().round(1).to_dict()
+        show(fig, f"{title}. Means of {', '.join(metrics.values())}, by arm: {means}", fold=title)
