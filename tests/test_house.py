@@ -27,7 +27,14 @@ APART = {"lab": 1250, "explorers": 250}  # what is counted beside the other shar
 # mysteries: its made data and the net of its theory are a world of their own.
 # kd: it also holds its explorers and presets, which show how the other papers make theirs.
 LARGE = {"dml": 605, "rkd": 625, "kd": 730, "mysteries": 625}
-LONG = {"data", "models", "teachers", "frozen", "gate", "evidence"}  # files, or folders, that may have 250 lines
+LONG = {
+    "data",
+    "models",
+    "teachers",
+    "frozen",
+    "gate",
+    "evidence",
+}  # files, or folders, that may have 250 lines
 # Which extras of pyproject.toml may serve the imports of a folder, beside the plain dependencies.
 EXTRAS = {
     "kdlab/tools": ("lab", "test"),

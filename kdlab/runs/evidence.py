@@ -123,18 +123,13 @@ def measure(
         return in_order(table, comparison) if len(table) else table
     title = f"{notebook} {comparison.name}, {w.words}"
     compare({"teacher": InWorld(teach, w)}, seeds, n_jobs=n_jobs, title=f"{title}: teachers")
-    alike: dict[tuple[int, ...], list[str]] = {}  # arms that lack the same replicates
-    for arm, rs in missing.items():
-        if rs:
-            alike.setdefault(tuple(rs), []).append(arm)
     parts = [
         compare({arm: jobs[arm] for arm in names}, rs, n_jobs=n_jobs, title=title)
-        for rs, names in alike.items()
+        for rs, names in by_lack(missing).items()
     ]
-    made = pd.concat(parts, ignore_index=True)
-    made = made.assign(
+    made = pd.concat(parts, ignore_index=True).assign(
         world=name,
-        stamp=[stamps[arm] for arm in made["arm"]],
+        stamp=lambda rows: [stamps[arm] for arm in rows["arm"]],
         torch=torch.__version__.partition("+")[0],
         date=date.today().isoformat(),
     )
@@ -143,6 +138,15 @@ def measure(
     whole = in_order(pd.concat([table, made]), comparison)
     write(notebook, whole, command, folder)
     return whole
+
+
+def by_lack(missing: Mapping[str, list[int]]) -> dict[tuple[int, ...], list[str]]:
+    """Return {replicates: the arms that lack just these}."""
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for arm, replicates in missing.items():
+        if replicates:
+            alike.setdefault(tuple(replicates), []).append(arm)
+    return alike
 
 
 def with_shared(
