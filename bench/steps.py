@@ -2,37 +2,65 @@
 
 A step is one pass of `kdlab.train.fit.fit` over one batch. Every method trains the same student at
 the same batch, and asks the same frozen teacher, which has stored its answers: its logits, and the
-features of `TAP`. Each stands at the defaults of its constructor.
+features of `TAPS`. Each stands at the defaults of its constructor.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 from torch import nn
 
 from bench.setting import Setting
 from bench.timing import threads
+from kdlab.data import Data
+from kdlab.papers.byot.method import BYOT
 from kdlab.papers.dml.method import DML, DMLInTurn
 from kdlab.papers.efficacy.method import KDStop
+from kdlab.papers.fitnets.method import Hints, Joint, Soft
 from kdlab.papers.kd.method import KD
+from kdlab.papers.lsr.method import Distil, Share, TfReg
+from kdlab.papers.mysteries.method import ViewKD
 from kdlab.papers.rkd.method import RKD
+from kdlab.papers.understanding.method import PartialKD, Reweighted
 from kdlab.train.fit import fit
 from kdlab.train.frozen import Frozen
 from kdlab.train.method import CE, Teacher
 
-TAP = "pool"  # of the teacher and of the student, for methods that compare features
+TAPS = ("pool", "block2")  # of the teacher, for methods that compare features
 REPEATS, STEPS = 9, 100
 
-# From a new student of a given seed, and the teacher, to the method.
-Build = Callable[[Callable[[int], nn.Module], Teacher], nn.Module]
+# From a new student of a given seed, the teacher and the data, to the method.
+Build = Callable[[Callable[[int], nn.Module], Teacher, Data], nn.Module]
+
+
+def alone(method: Any) -> Build:
+    """Build a method of one student."""
+    return lambda student, teacher, data: method(student(0))
+
+
+def taught(method: Any) -> Build:
+    """Build a method of a student and its teacher."""
+    return lambda student, teacher, data: method(student(0), teacher)
+
+
+def shown(method: Any) -> Build:
+    """Build a method that also asks for the data, to see the shapes of maps."""
+    return lambda student, teacher, data: method(student(0), teacher, data)
+
+
+def paired(method: Any) -> Build:
+    """Build a method of two students."""
+    return lambda student, teacher, data: method([student(0), student(1)])
+
+
 METHODS: dict[type[nn.Module], Build] = {
-    CE: lambda student, teacher: CE(student(0)),
-    KD: lambda student, teacher: KD(student(0), teacher),
-    KDStop: lambda student, teacher: KDStop(student(0), teacher),
-    RKD: lambda student, teacher: RKD(student(0), teacher, TAP),
-    DML: lambda student, teacher: DML([student(0), student(1)]),
-    DMLInTurn: lambda student, teacher: DMLInTurn([student(0), student(1)]),
+    **{method: alone(method) for method in (CE, Share, TfReg, BYOT)},
+    **{method: taught(method) for method in (KD, KDStop, RKD, Distil, PartialKD, Reweighted)},
+    **{method: taught(method) for method in (Soft, ViewKD)},
+    **{method: shown(method) for method in (Hints, Joint)},
+    **{method: paired(method) for method in (DML, DMLInTurn)},
 }
 
 
@@ -44,10 +72,13 @@ def step_times(s: Setting, repeats: int = REPEATS, steps: int = STEPS) -> pd.Dat
     Returns:
         A row a repeat, a column a method: the mean milliseconds of a step.
     """
-    teacher, names = Frozen(s.teacher.net, s.data, TAP), list(METHODS)
+    teacher, names = Frozen(s.teacher.net, s.data, TAPS), list(METHODS)
 
     def time(method: type[nn.Module], steps: int) -> float:
-        net, recipe = METHODS[method](s.new_student, teacher), replace(s.recipe, steps=steps)
+        net, recipe = (
+            METHODS[method](s.new_student, teacher, s.data),
+            replace(s.recipe, steps=steps),
+        )
         return 1000 * fit(net, s.data, recipe, device="cpu").seconds.iloc[-1] / steps
 
     with threads(1):

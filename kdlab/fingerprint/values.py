@@ -15,6 +15,7 @@ from torch import nn
 from kdlab.fingerprint.digest import OpaqueError, Parts, sha
 
 SMALL = 2**26  # bytes of a file that is read
+LOGS = (".txt", ".log", ".out", ".err")
 MANY = 100_000  # files of a folder that are looked at
 
 
@@ -24,8 +25,16 @@ def of_path(path: PurePath) -> Parts:
 
 
 def of_text(text: str) -> str:
-    """The text; where it names a file or a folder, as a path in code does, what stands there."""
-    if len(text) > 1000 or not re.search(r"[/\\\\]|\.\w{1,8}$", text) or re.search(r"[\0\n]", text):
+    """What stands where `text` names a file or a folder, as a path in code does; "" elsewhere.
+
+    A log is written by a run, not read.
+    """
+    if (
+        text.endswith(LOGS)
+        or len(text) > 1000
+        or not re.search(r"[/\\\\]|\.\w{1,8}$", text)
+        or re.search(r"[\0\n]", text)
+    ):
         return ""
     try:
         return standing(Path(text).expanduser())

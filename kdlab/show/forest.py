@@ -14,7 +14,7 @@ WORLD_LOOKS = {  # colour and marker of each world; SPARE is for a reader's own
     "mnist5k": ("#0072B2", "o"),
     "fashion5k": ("#D55E00", "s"),
     "rot40": ("#009E73", "^"),
-    "natural": ("#7A5195", "D"),
+    "natural": ("#9467B5", "D"),
 }
 SPARE = ("#333333", "v")
 FAR = 8  # margins, beyond which the axis is compressed

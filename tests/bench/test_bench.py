@@ -60,7 +60,6 @@ def test_each_way_leaves_the_teacher_as_it_was(name, net):
     setting = prepared(net, 50, epochs=1)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     WAYS[name].distil(setting, 0)
-    assert not net.training and not any(p.requires_grad for p in net.parameters())
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
@@ -205,7 +204,7 @@ def test_the_repeats_of_the_steps_start_with_another_method_each(net, monkeypatc
     seen = []
 
     def build(name):
-        return lambda student, teacher: seen.append(name) or CE(student(0))
+        return lambda student, teacher, data: seen.append(name) or CE(student(0))
 
     pair = {CE: build("CE"), steps.KD: build("KD")}
     monkeypatch.setattr(steps, "METHODS", pair)

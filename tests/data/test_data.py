@@ -908,7 +908,7 @@ def test_offline(monkeypatch, cache: Path, name: str) -> None:
         error,
         f"Cannot download {name}, there is no connection to its server",
         "Name or service not known",
-        "mnist5k, rot40, digits, your own .npz file or image folder",
+        "mnist5k, fashion5k, rot40, digits, your own .npz file or image folder",
     )
     assert not list((cache / "downloads").iterdir())
 

@@ -16,7 +16,7 @@ from kdlab.train.fit import fit
 from kdlab.train.worlds import Replicate
 
 REST = ("all exits together", "the deepest exit")  # who answers where no exit is sure enough
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#8B6B3D")  # exits in turn, then together
+COLOURS = ("#0072B2", "#B87900", "#009E73", "#BF5B96", "#8B6B3D")  # exits in turn, then together
 SHOWN = 5  # images a row
 
 

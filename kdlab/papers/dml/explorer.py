@@ -15,7 +15,7 @@ from kdlab.runs.claims import interval
 from kdlab.show.looks import LOOKS
 from kdlab.show.plots import figure, picture
 
-LINES = {"mean member": ("accuracy", *LOOKS["DML"]), "ensemble": ("ensemble", "#56B4E9", "P")}
+LINES = {"mean member": ("accuracy", *LOOKS["DML"]), "ensemble": ("ensemble", "#2A87BE", "P")}
 
 
 class Story(NamedTuple):

@@ -16,7 +16,7 @@ from kdlab.show.plots import figure, picture
 from kdlab.train.worlds import Replicate
 
 TEACHERS: dict[str, dict[str, Any]] = {
-    "middle": {"color": "#56B4E9", "hatch": "//", "edgecolor": "#1F4E79"},
+    "middle": {"color": "#2A87BE", "hatch": "//", "edgecolor": "#1F4E79"},
     "largest": {"color": "#D55E00"},
 }
 CURVE = np.geomspace(0.5, 32, 25)  # temperatures of the entropy curves

@@ -19,7 +19,7 @@ from kdlab.train.fit import fit
 from kdlab.train.worlds import Replicate
 
 TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["KD"][0]
-SUM = "#CC79A7"  # neither network's colour
+SUM = "#BF5B96"  # neither network's colour
 
 
 class Case(NamedTuple):

@@ -19,12 +19,12 @@ from kdlab.show.plots import figure
 Places = Sequence[tuple[float, float]]
 TEACHER, STUDENT = LOOKS["teacher"][0], LOOKS["RKD"][0]
 # RKD's two halves begin with its name: without an entry of their own they would look like it.
-OWN = {"triplets": ("#56B4E9", "P"), "RKD-D": ("#009E73", "^"), "RKD-A": ("#8B6B3D", ">")}
+OWN = {"triplets": ("#2A87BE", "P"), "RKD-D": ("#009E73", "^"), "RKD-A": ("#8B6B3D", ">")}
 PULLS = {"distance": OWN["RKD-D"][0], "angle": OWN["RKD-A"][0]}
 NAMES = "ABC"
 OFFSETS = {"A": (-17, -8), "B": (5, -13), "C": (-13, 7)}  # points: readable where they coincide
 SIDES, CORNERS = ((0, 1), (0, 2), (1, 2)), ((0, 1, 2), (1, 0, 2), (2, 0, 1))
-CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#333333")
+CYCLE = ("#0072B2", "#D55E00", "#009E73", "#BF5B96", "#B87900", "#2A87BE", "#9467B5", "#333333")
 REACH = 2.4  # the plane of the triangles, from -REACH to REACH
 
 
