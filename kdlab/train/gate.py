@@ -96,8 +96,8 @@ def check_before(method: nn.Module, data: Data, stored: bool) -> None:
     if not hasattr(method, "predict"):
         return
     z = answers_of(method, x, "student")
-    known = getattr(method, "n_classes", None)
-    if known == 0:  # what it answers with names no classes
+    known = getattr(method, "n_classes", 0)
+    if known == 0:  # its answers name no classes, or it does not say that they do
         return
     look_at_student(z)
     widths["student"] = known or z.shape[1]

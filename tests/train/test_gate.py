@@ -271,6 +271,21 @@ def test_an_embedding_names_no_classes(digits: Data, good: nn.Module):
     fit(RKD(body, teacher, "hidden1", hard=0, soft=0), digits, SHORT)
 
 
+class Placing(CE):
+    """Learns places in the plane; says nothing of classes."""
+
+    def __init__(self, student: nn.Module) -> None:
+        super().__init__(student)
+        del self.n_classes
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return {"spread": self.student(batch.x).square().mean()}
+
+
+def test_a_method_that_does_not_tell_its_classes_may_answer_with_places(digits: Data):
+    fit(Placing(nn.Sequential(nn.Flatten(), nn.Linear(64, 2))), digits, SHORT)
+
+
 @pytest.mark.parametrize(
     ("wrap", "words"),
     [
