@@ -32,7 +32,7 @@ def of_text(text: str) -> str:
     if (
         text.endswith(LOGS)
         or len(text) > 1000
-        or not re.search(r"[/\\\\]|\.\w{1,8}$", text)
+        or not re.search(r"[/\\]|\.\w{1,8}$", text)
         or re.search(r"[\0\n]", text)
     ):
         return ""

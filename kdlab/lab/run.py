@@ -4,7 +4,6 @@ This file, with all that it imports, is part of the fingerprint of every run: wh
 results stands elsewhere.
 """
 
-import copy
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -53,7 +52,7 @@ class Setting(Replicate):
         """Return the reader's own teacher, where there is one; else see `Replicate`."""
         if self.net is None:
             return super().teacher_of(*args, **options)
-        return Frozen(copy.deepcopy(self.net), self.data, options.get("taps", ()))
+        return Frozen(self.net, self.data, options.get("taps", ()))
 
 
 @functools.lru_cache(maxsize=2)

@@ -97,6 +97,18 @@ def meeting(nb: Notebook) -> list[str]:
     return [f"{n} {what}, at most {most}" for what, n, most in found if n > most]
 
 
+def timed(nb: Notebook) -> list[str]:
+    """Two exercises stand in the core; *Paper facts* tells the sum of their minutes."""
+    if not (cells := core(nb)):
+        return []
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    lines = [line for text in texts for line in text.splitlines()]
+    heads = [line for line in lines if line.startswith("### ") and "minutes" in line]
+    total = sum(int(line.split("·")[-1].split()[0]) for line in heads)
+    told = any("## Paper facts" in t and f"the exercises here {total}" in t for t in texts)
+    return [] if len(heads) == 2 and told else [f"{len(heads)} exercises of {total} minutes"]
+
+
 def unspoiled(nb: Notebook) -> list[str]:
     """No stored output answers a guess before the reader opens it; no cell only tests widgets."""
     if not core(nb):
@@ -283,6 +295,7 @@ RULES: dict[str, Callable[[Notebook], list[str]]] = {
         described,
         skeleton,
         meeting,
+        timed,
         unspoiled,
         short,
         spaced,

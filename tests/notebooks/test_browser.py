@@ -1,7 +1,6 @@
 """What a newcomer does: open the lab, run a notebook, move a slider by keyboard, see the figure.
 
 KDLAB_REQUIRE_BROWSER=1 fails where there is no Chromium instead of skipping.
-KDLAB_SCREENSHOT=docs/lab.png keeps a picture of the lab with the widget.
 """
 
 import os

@@ -13,7 +13,6 @@ from kdlab.tools import notebooks
 from kdlab.tools.notebooks import code_cells
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import WORLDS, replicate
-from tests.notebooks.rules import core
 from tests.papers.exercise_texts import namespace
 
 PATH = Path(__file__).parents[2] / "notebooks" / "00_kd.ipynb"
@@ -44,14 +43,6 @@ def test_the_images():
     assert f"{sizes}; {len(data.train.y)} carry a label" in cell("## Paper facts")
     few = f"{len(data.train.y)} labelled images and {weights(WORLD.student_net)} weights"
     assert few in cell("### Departures")
-
-
-def test_the_minutes_of_the_exercises_in_the_core_add_up():
-    texts = [c.source for c in core(notebooks.read(PATH)) if c.cell_type == "markdown"]
-    lines = [line for text in texts for line in text.splitlines()]
-    heads = [line for line in lines if line.startswith("### ") and "minutes" in line]
-    total = sum(int(line.split("·")[-1].split()[0]) for line in heads)
-    assert len(heads) == 2 and f"the exercises here {total}" in cell("## Paper facts")
 
 
 def test_the_arms_in_sight_are_those_of_the_evidence(tmp_path, monkeypatch):

@@ -158,6 +158,12 @@ BREAKS: dict[str, list[Callable[[Notebook], object]]] = {
         lambda nb: deeper(nb, after=91),
         lambda nb: runs("1\n" * 13)(nb) or deeper(nb),
     ],
+    "timed": [
+        lambda nb: deeper(nb, "## Paper facts\n\nthe exercises here 7", "### 1 · 7 minutes"),
+        lambda nb: deeper(
+            nb, "## Paper facts\n\nthe exercises here 20", "### 1 · 7 minutes", "### 2 · 5 minutes"
+        ),
+    ],
     "unspoiled": [
         lambda nb: shows({"text/html": "<details open>92 %</details>"})(nb) or deeper(nb),
         lambda nb: shows(PNG)(nb) or deeper(nb) or swaps(PARAMETERS, "report(claims)", "code")(nb),

@@ -15,7 +15,6 @@ from kdlab.tools.notebooks import code_cells
 from kdlab.train.method import hard_loss
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import WORLDS, replicate
-from tests.notebooks.rules import core
 from tests.papers.exercise_texts import namespace
 
 PATH = Path(__file__).parents[3] / "notebooks" / "01_efficacy.ipynb"
@@ -93,14 +92,6 @@ def test_the_values_of_the_toy_case():
     z, v, y = torch.tensor([[1.0, 2, 0]]), torch.tensor([[2.0, 0, 1]]), torch.tensor([0])
     hard, soft = hard_loss(z, y).item(), kd_loss(z, v, 2.0).item()
     assert f"the hard term was {hard:.5f} and the soft one {soft:.5f}" in cell("Three checks.")
-
-
-def test_the_minutes_of_the_exercises_in_the_core_add_up():
-    texts = [c.source for c in core(notebooks.read(PATH)) if c.cell_type == "markdown"]
-    lines = [line for text in texts for line in text.splitlines()]
-    heads = [line for line in lines if line.startswith("### ") and "minutes" in line]
-    total = sum(int(line.split("·")[-1].split()[0]) for line in heads)
-    assert len(heads) == 2 and f"the exercises here {total}" in cell("## Paper facts")
 
 
 def test_the_number_of_claims_and_their_names():

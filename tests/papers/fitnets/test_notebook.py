@@ -15,7 +15,6 @@ from kdlab.tools import notebooks
 from kdlab.tools.notebooks import code_cells
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import replicate
-from tests.notebooks.rules import core
 from tests.papers.exercise_texts import namespace
 
 PATH = Path(__file__).parents[3] / "notebooks" / "04_fitnets.ipynb"
@@ -59,14 +58,6 @@ def test_the_images_and_the_updates():
 
 def test_the_factor_of_the_reductions():
     assert f"which is {64 * 7 * 7 // 2:,} for block 2" in cell("How much depends on")
-
-
-def test_the_minutes_of_the_exercises_in_the_core_add_up():
-    texts = [c.source for c in core(notebooks.read(PATH)) if c.cell_type == "markdown"]
-    lines = [line for text in texts for line in text.splitlines()]
-    heads = [line for line in lines if line.startswith("### ") and "minutes" in line]
-    total = sum(int(line.split("·")[-1].split()[0]) for line in heads)
-    assert len(heads) == 2 and f"the exercises here {total}" in cell("## Paper facts")
 
 
 def test_every_primary_claim_is_told():

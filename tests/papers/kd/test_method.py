@@ -22,29 +22,10 @@ from kdlab.train.method import CE, hard_loss
 from kdlab.train.recipe import Recipe
 from tests import oracles
 from tests.mutants import assert_caught, mutated
+from tests.papers.cases import gradient, labels, logits
 
 SHAPES = [(1, 1), (1, 2), (2, 3), (5, 10), (7, 4), (3, 100)]
 TEMPERATURES = [0.5, 1.0, 4.0, 20.0]
-
-
-def logits(
-    b: int, c: int, seed: int = 0, dtype: torch.dtype = torch.float64
-) -> tuple[Tensor, Tensor]:
-    """Return student and teacher logits (b, c) of about the size that trained networks give."""
-    gen = torch.Generator().manual_seed(1000 * b + 10 * c + seed)
-    z_s, z_t = 3 * torch.randn(2, b, c, generator=gen, dtype=torch.float64)
-    return z_s.to(dtype), z_t.to(dtype)
-
-
-def labels(b: int, c: int, hidden: bool = False) -> Tensor:
-    """Return labels (b,); with `hidden`, every second row has none."""
-    y = torch.randint(0, c, (b,), generator=torch.Generator().manual_seed(b * c))
-    y[1::2] = torch.where(torch.tensor(hidden), -1, y[1::2])
-    return y
-
-
-def gradient(loss: Tensor, at: Tensor) -> Tensor:
-    return torch.autograd.grad(loss, at)[0]
 
 
 # --- the soft term ------------------------------------------------------------------------------

@@ -30,29 +30,12 @@ from kdlab.train.method import hard_loss
 from kdlab.train.recipe import Recipe
 from tests import oracles
 from tests.mutants import assert_caught
+from tests.papers.cases import gradient, labels, logits
 
 SHAPES = [(1, 1), (1, 2), (2, 3), (5, 10), (3, 100)]
 TEMPERATURES = [0.5, 1.0, 4.0, 20.0]
 SWITCHES = list(itertools.product(FORMS, REDUCTIONS))
 OUT = -math.inf
-
-
-def logits(b: int, c: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-    """Return student and teacher logits (b, c) of about the size that trained networks give."""
-    gen = torch.Generator().manual_seed(1000 * b + 10 * c)
-    z_s, z_t = 3 * torch.randn(2, b, c, generator=gen, dtype=torch.float64)
-    return z_s.to(dtype), z_t.to(dtype)
-
-
-def labels(b: int, c: int, hidden: bool = False) -> Tensor:
-    """Return labels (b,); with `hidden`, every second row has none."""
-    y = torch.randint(0, c, (b,), generator=torch.Generator().manual_seed(b * c))
-    y[1::2] = torch.where(torch.tensor(hidden), -1, y[1::2])
-    return y
-
-
-def gradient(loss: Tensor, at: Tensor) -> Tensor:
-    return torch.autograd.grad(loss, at)[0]
 
 
 def logs(row: list[float], T: float) -> list[float]:
@@ -329,7 +312,7 @@ def test_identical_rows_count_as_one_and_one_class_teaches_nothing(form: str):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision_is_computed_and_returned_in_float32(dtype: torch.dtype):
-    z_s, z_t = logits(5, 10, dtype)
+    z_s, z_t = logits(5, 10, dtype=dtype)
     y = labels(5, 10)
     z_s.requires_grad_()
     for form in FORMS:

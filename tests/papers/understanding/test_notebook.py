@@ -10,13 +10,11 @@ from kdlab.papers.understanding import experiment
 from kdlab.tools import notebooks
 from kdlab.tools.notebooks import code_cells
 from kdlab.train.worlds import replicate
-from tests.notebooks.rules import RULES, core
 from tests.papers.exercise_texts import namespace
 from tests.papers.understanding.conftest import tiny
 
 PATH = Path(__file__).parents[3] / "notebooks" / "03_understanding.ipynb"
 WORLD = plan("lesson").world("mnist5k")
-NEEDS_A_RUN = {"fresh", "counted", "claimed"}
 
 
 def cell(heading: str) -> str:
@@ -39,14 +37,6 @@ def test_the_images():
     assert f"{sizes}; {len(data.train.y)} carry a label" in cell("## Paper facts")
 
 
-def test_the_minutes_of_the_exercises_in_the_core_add_up():
-    texts = [c.source for c in core(notebooks.read(PATH)) if c.cell_type == "markdown"]
-    lines = [line for text in texts for line in text.splitlines()]
-    heads = [line for line in lines if line.startswith("### ") and "minutes" in line]
-    total = sum(int(line.split("·")[-1].split()[0]) for line in heads)
-    assert len(heads) == 2 and f"the exercises here {total}" in cell("## Paper facts")
-
-
 def test_every_arm_of_the_table_and_every_primary_claim_is_explained():
     assert all(f"*{arm}*" in cell("## The loss") for arm in experiment.CELLS.values())
     for name in ("relations", "confidence", "smoothing", "order", "geometry", "flipped"):
@@ -61,8 +51,3 @@ def test_the_arms_in_sight_are_those_of_the_evidence(folder):
     for name, mine in found["headline"].items():
         one, two = mine(r), experiment.ARMS[name](r)
         assert one["nll"] == pytest.approx(two["nll"], rel=1e-3), name
-
-
-@pytest.mark.parametrize("rule", sorted(set(RULES) - NEEDS_A_RUN))
-def test_its_text_keeps_the_rules(rule):
-    assert RULES[rule](notebooks.read(PATH)) == []
