@@ -1,6 +1,7 @@
-"""What all tests share: a cache of their own, one thread, a small data set, the devices."""
+"""What all tests share: a cache, one thread, a small data set, the devices, a cluster."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,3 +31,16 @@ def data() -> Data:
 def device(request: pytest.FixtureRequest) -> str:
     """The CPU, and CUDA where there is one."""
     return request.param
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """The address of a Dask cluster of two processes on this machine, which is connected."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    options |= {"dashboard_address": None, "local_directory": str(tmp_path / "dask")}
+    with (
+        distributed.LocalCluster(**options) as local,
+        distributed.Client(local),
+    ):
+        yield local.scheduler_address

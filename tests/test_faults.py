@@ -27,7 +27,8 @@ from kdlab.train.recipe import Recipe
 from tests import faults
 from tests.data import test_data
 from tests.faults import fault
-from tests.runs import test_compare, test_evidence  # noqa: F401 - their rows stand in the table
+from tests.lab import test_training  # noqa: F401 - their rows stand in the table
+from tests.runs import test_compare, test_evidence  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ def lab(
     data: "Data | str | PathLike[str] | None" = None,
     teacher: "nn.Module | None" = None,
     n_jobs: int | None = None,
+    dask: str | None = None,
 ) -> "Lab":
     """Return the lab, a widget: end a cell with it.
 
@@ -38,10 +39,11 @@ def lab(
         teacher: your own trained network. It is the same in all replicates, so no interval then
             speaks of another teacher. Train it on no image that tests the students.
         n_jobs: worker processes; None takes all cores, or 1 on a GPU.
+        dask: the address of a scheduler, whose workers make the runs then; see docs/cluster.md.
 
     Raises:
         ValueError: a row, a preset or a method that cannot be; says which, and why.
     """
     from kdlab.lab.widget import Lab  # a worker process needs no widget
 
-    return Lab(start, methods or {}, data, teacher, n_jobs)
+    return Lab(start, methods or {}, data, teacher, n_jobs, dask)

@@ -36,11 +36,16 @@ class Bench:
     """Rows over the same replicates. `told` is called when a training moves on."""
 
     def __init__(
-        self, stock: Stock, processes: int, book: Book, told: Callable[[], object]
+        self,
+        stock: Stock,
+        processes: int,
+        book: Book,
+        told: Callable[[], object],
+        dask: str | None = None,
     ) -> None:
         self.stock, self.book, self.replicates, self.last = stock, book, 3, 0
         self.tracks: dict[int, Track] = {}
-        self.training = Training(processes, book, told)
+        self.training = Training(processes, book, told, dask)
 
     @property
     def seeds(self) -> list[int]:

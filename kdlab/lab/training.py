@@ -1,7 +1,7 @@
 """Who works when: worker processes make the runs of the lab, a thread of the kernel follows them.
 
 The kernel stays free. *Stop* ends the processes within a second; what had finished is on disk. A
-job that fails takes none of the others with it.
+job that fails takes none of the others with it. The workers may be those of a Dask cluster.
 """
 
 import signal
@@ -60,14 +60,16 @@ def begin() -> None:
     prepare()
 
 
-def work(job: Job, book: Path) -> Ended:
+def work(job: Job, book: Path | None) -> Ended:
     """Make the run of `job`, in a worker process.
 
-    The worker itself writes into the book: a kernel that ends meanwhile loses nothing.
+    The worker itself writes into the book: a kernel that ends meanwhile loses nothing. None: it is
+    a worker on another machine, and the kernel writes.
     """
     started = time.perf_counter()
     told = run_one(job.arm, job.seed, job.words, job.path) or ""
-    return told or enter(job, Book(book)), time.perf_counter() - started
+    told = told or (enter(job, Book(book)) if book else "")
+    return told, time.perf_counter() - started
 
 
 def enter(job: Job, book: Book) -> str:
@@ -80,14 +82,39 @@ def enter(job: Job, book: Book) -> str:
     return ""
 
 
+class Cluster:
+    """The workers of the Dask scheduler at `address`, used like a pool of processes.
+
+    Raises OSError where nobody answers there.
+    """
+
+    def __init__(self, address: str) -> None:
+        from distributed import Client  # a heavy import, for few
+
+        self.client = Client(address, timeout=10, set_as_default=False)
+        self.processes = max(1, sum(self.client.nthreads().values()))
+        self.pool = self.client.get_executor(pure=False)
+
+    def submit(self, *call: Any) -> "Future[Ended]":
+        """Hand a call to the cluster. It makes it again where it loses the worker."""
+        return self.pool.submit(*call)
+
+    def shutdown(self, **_: Any) -> None:
+        """Take back what has not begun. What a worker has begun it ends, and that is kept."""
+        self.pool.shutdown(wait=False)
+        self.client.close(timeout=1)
+
+
 class Training:
     """Runs jobs; `told` is called after every change, mostly from another thread.
 
     `state` is "ready", "running", "stopping", "stopped" or "done".
     """
 
-    def __init__(self, processes: int, book: Book, told: Callable[[], object]) -> None:
-        self.processes, self.book, self.told = processes, book, told
+    def __init__(
+        self, processes: int, book: Book, told: Callable[[], object], dask: str | None = None
+    ) -> None:
+        self.processes, self.book, self.told, self.dask = processes, book, told, dask
         self.state, self.lock, self.halt = "ready", threading.Lock(), threading.Event()
         self.jobs: list[Job] = []
         self.running: dict[Future[Ended], Job] = {}
@@ -146,8 +173,11 @@ class Training:
 
     def _hand_out(self) -> None:
         """Give free workers the first jobs whose teachers are there."""
-        if self.pool is None:
+        if self.pool is None and self.dask is None:
             self.pool = ProcessPoolExecutor(self.processes, timeout=IDLE, initializer=begin)
+        elif self.pool is None:
+            self.pool = Cluster(self.dask)
+            self.processes = self.pool.processes
         ready = [job for job in self.jobs if job.needs is None or job.needs.exists()]
         if (
             not ready and not self.running
@@ -156,12 +186,14 @@ class Training:
         for job in ready[: self.processes - len(self.running)]:
             self.jobs.remove(job)
             job.started = time.perf_counter()
-            self.running[self.pool.submit(work, job, self.book.path)] = job
+            book = self.book.path if self.dask is None else None
+            self.running[self.pool.submit(work, job, book)] = job
 
     def _end(self, job: Job, future: Future[Ended]) -> None:
         """Note how a job ended."""
         try:
             told, seconds = future.result()
+            told = told or (enter(job, self.book) if self.dask else "")
         except BrokenProcessPool:  # which of them was killed, nobody knows
             told, seconds, self.pool = KILLED, 0.0, None
         except Exception as error:  # the job could not be sent: the reader's loss holds a lock, say

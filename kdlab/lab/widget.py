@@ -36,12 +36,18 @@ class Lab(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
 
     def __init__(
-        self, start: Any, methods: Mapping[str, Any], data: Any, teacher: Any, n_jobs: int | None
+        self,
+        start: Any,
+        methods: Mapping[str, Any],
+        data: Any,
+        teacher: Any,
+        n_jobs: int | None,
+        dask: str | None = None,
     ) -> None:
         self._presets, self._lock = hand_out.presets_of(start), threading.RLock()
         own = {} if data is None else {MINE: own_place(data)}
         stock = Stock(from_papers(), {**own, **PLACES}, teacher)
-        self.bench = Bench(stock, processes(n_jobs), Book(), self._moved)
+        self.bench = Bench(stock, processes(n_jobs), Book(), self._moved, dask)
         for name, source in methods.items():
             self.bench.learn(name, source)
         self._said: dict[str, Any] = {"n": 0, "text": "", "bad": False, "field": ""}

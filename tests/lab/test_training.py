@@ -1,5 +1,7 @@
 """What Train and Stop do: paired runs in worker processes, nothing lost, nothing made twice."""
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from distributed import Client
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -15,6 +18,7 @@ from kdlab.data import load
 from kdlab.lab.rows import row_of
 from kdlab.models import build
 from kdlab.train.worlds import world
+from tests.faults import fault
 from tests.lab.conftest import KD, LABELS, PATIENCE, TINY, numbers, press, train, until
 
 
@@ -249,3 +253,35 @@ def test_it_survives_a_run_without_eyes(tmp_path: Path):
     assert set(output.data) == {"text/html", "text/plain"}
     assert "labels alone" in output.data["text/html"]
     assert "Run this cell" in output.data["text/plain"]
+
+
+@fault(
+    "A worker of a Dask cluster is killed while the lab trains",
+    "Its runs are made by the others; every run stands in the lab book once.",
+)
+def test_the_lab_trains_on_a_cluster_that_loses_a_worker(make, cluster, monkeypatch, tmp_path):
+    rows = [LABELS | {"labels": 27}, KD | {"labels": 27, "updates": 60}]
+    my_lab = make(rows, replicates=4, dask=cluster)
+    my_lab.bench.training.pool = None  # the cluster's, instead of those of all tests
+    with Client(cluster) as client:
+        workers = list(client.run(os.getpid).values())
+    press(my_lab, "train")
+    until(lambda: len(my_lab.bench.training.ended) >= 2)
+    assert my_lab.bench.training.processes == 2
+    os.kill(workers[0], signal.SIGKILL)
+    until(lambda: my_lab.state["training"]["state"] != "running")
+    assert not any(row["fault"] for row in my_lab.state["rows"])
+    assert len(my_lab.bench.book.runs()) == 8 and my_lab.state["plan"] == "Nothing is missing."
+
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "other"))
+    here = {}
+    exec(my_lab.as_python().replace("seeds=", "n_jobs=1, seeds="), here)
+    assert np.allclose(here["runs"]["accuracy"], my_lab.runs()["accuracy"], atol=1e-3)
+
+
+def test_a_cluster_that_does_not_answer_is_told(make):
+    my_lab = make([LABELS | {"labels": 29}], dask="tcp://127.0.0.1:9")
+    my_lab.bench.training.pool = None
+    press(my_lab, "train")
+    until(lambda: not my_lab.bench.training.busy)
+    assert "127.0.0.1:9" in my_lab.bench.training.notice

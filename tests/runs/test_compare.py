@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -595,21 +595,8 @@ def test_where_runs_are_made_here_no_worker_is_started() -> None:
     assert STARTING == []
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[None]:
-    """Connect to a Dask cluster of two processes on this machine."""
-    distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
-    options |= {"dashboard_address": None, "local_directory": str(tmp_path / "dask")}
-    with (
-        distributed.LocalCluster(**options) as local,
-        distributed.Client(local),
-    ):
-        yield
-
-
 def test_the_same_call_runs_on_a_dask_cluster(
-    real_arms: dict[str, Arm], cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real_arms: dict[str, Arm], cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = os.getpid()
 
@@ -628,7 +615,7 @@ def test_the_same_call_runs_on_a_dask_cluster(
     "Its runs are made by the others; the table equals the local one.",
 )
 def test_a_cluster_that_loses_a_worker_makes_every_run_once(
-    log: str, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: str, cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(seed: int) -> dict[str, Any]:
         time.sleep(0.5)
