@@ -228,6 +228,7 @@ class Lab {
       h("div", { class: "what" },
         h("div", {}, badge(row.id), h("strong", {}, ` ${row.id} `), row.words),
         row.fault && h("p", { class: "bad" }, row.fault),
+        row.doubt && h("p", { class: "bad" }, `Look at this first: ${row.doubt}`),
         h("div", { class: "line" }, h("span", { class: "told" }, told),
           h("span", { class: "small" }, act("Change", () => draft(row.id)),
             act("Copy", () => draft(null)),

@@ -6,6 +6,7 @@ results stands elsewhere.
 
 import functools
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from kdlab.data import Batch, Data, load
 from kdlab.measure import evaluate, logits_of, scores
 from kdlab.train.fit import fit
 from kdlab.train.frozen import Frozen
+from kdlab.train.gate import Suspicion, look_at_teacher
 from kdlab.train.method import Teacher, n_classes_of
 from kdlab.train.worlds import Replicate
 
@@ -102,10 +104,17 @@ class Run:
     def __call__(self, r: int) -> dict[str, Any]:
         """Make the run and return its row, with the seconds it took."""
         started, setting = time.perf_counter(), drawn(replace(self.setting, r=r))
-        if self.kind == "teacher":
-            row = {"classes": setting.teacher.stored().shape[1]}
-        else:
-            row = measured(self.method(setting), setting)
+        with warnings.catch_warnings(record=True) as seen:
+            if self.kind == "teacher":
+                row = {"classes": setting.teacher.stored().shape[1]}
+            else:
+                if setting.net is not None and self.kind != "alone":
+                    rows = setting.data.train
+                    z = setting.teacher(Batch(*rows, stored=True))
+                    look_at_teacher(z, rows, setting.data.classes)
+                row = measured(self.method(setting), setting)
+        doubts = {str(w.message) for w in seen if issubclass(w.category, Suspicion)}
+        row["doubt"] = "; ".join(sorted(doubts))
         return row | {"seconds": time.perf_counter() - started}
 
     def method(self, r: Replicate) -> nn.Module:

@@ -52,6 +52,7 @@ def state(bench: Bench) -> dict[str, Any]:
         fault = track.fault or training.failures.get(who, "")
         row = {"id": who, "words": track.row.words(bench.stock), "plain": track.row.plain()}
         row |= {"fault": fault, "stale": track.stale, **results.dots(found[who])}
+        row["doubt"] = next((r["doubt"] for r in found[who].values() if r.get("doubt")), "")
         row |= {"curve": results.curve(found[who]), "sure": results.calibration(found[who])}
         rows.append(row)
     for b, a in itertools.combinations(bench.tracks, 2):

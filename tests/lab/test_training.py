@@ -176,6 +176,8 @@ def test_own_images_and_own_teacher(make, data, tmp_path):
     assert my_lab.state["rows"][1]["words"].startswith("KD, T 4, alpha 0.9, teacher your network")
     train(my_lab)
     assert [len(x) for x in numbers(my_lab).values()] == [2, 2]
+    alone, taught = (row["doubt"] for row in my_lab.state["rows"])
+    assert "agrees" in taught and not alone
     here = {"my_data": data, "my_teacher": net}
     exec(my_lab.as_python().replace("seeds=", "n_jobs=1, seeds="), here)
     assert np.allclose(here["runs"]["accuracy"], my_lab.runs()["accuracy"], atol=1e-3)
