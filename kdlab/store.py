@@ -39,6 +39,11 @@ def cache_dir() -> Path:
     return ROOT / "data" / "cache" if in_clone() else Path.home() / ".cache" / "kdlab"
 
 
+def home_dir() -> Path:
+    """Return the folder of what a reader wrote and cannot be made again. It need not exist yet."""
+    return Path(os.environ.get("KDLAB_HOME") or Path.home() / ".kdlab").expanduser()
+
+
 def digest(*parts: object) -> str:
     """Return 32 hex digits that name the content: arrays by their bytes, the rest by repr."""
     content = hashlib.sha256(f"format {FORMAT}".encode())

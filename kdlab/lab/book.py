@@ -3,7 +3,6 @@
 It lies outside of the cache, where everything can be deleted: in ``KDLAB_HOME``, or ``~/.kdlab``.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdlab.store import digest
+from kdlab.store import digest, home_dir
 
 MARK = 0x6B646C01  # "kdl" and the format: the application id of such a file; raise it with COLUMNS
 COLUMNS = [  # of a run: `expected` are the seconds that were foreseen
@@ -24,11 +23,6 @@ TABLE = f"""
 PRAGMA application_id = {MARK};
 CREATE TABLE IF NOT EXISTS runs ({", ".join(COLUMNS)}, PRIMARY KEY (key, seed));
 """
-
-
-def home_dir() -> Path:
-    """Return the folder of what a reader wrote and cannot be made again. It need not exist yet."""
-    return Path(os.environ.get("KDLAB_HOME") or Path.home() / ".kdlab").expanduser()
 
 
 class Book:

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from kdlab.show.folds import Shown, as_table, told
-from kdlab.store import cache_dir, digest, write_atomic
+from kdlab.store import digest, home_dir, write_atomic
 
 LEVEL = 0.8  # how sure a reader says to be
 FORMAT = "kdlab guesses, 1"
@@ -75,7 +75,7 @@ def interval_score(low: float, high: float, x: float, alpha: float = 1 - LEVEL) 
 
 def read_guesses() -> list[Guess]:
     """Return all guesses. A file that holds none is set aside, with a warning, and never lost."""
-    path = cache_dir() / "guesses.json"
+    path = home_dir() / "guesses.json"
     if not path.exists():
         return []
     content = path.read_bytes()
@@ -95,7 +95,7 @@ def read_guesses() -> list[Guess]:
 def write_guesses(guesses: Iterable[Guess]) -> None:
     """Keep `guesses`, in place of all that were there."""
     content = {"format": FORMAT, "guesses": [asdict(guess) for guess in guesses]}
-    write_atomic(cache_dir() / "guesses.json", json.dumps(content, indent=1).encode())
+    write_atomic(home_dir() / "guesses.json", json.dumps(content, indent=1).encode())
 
 
 def tally(guesses: Iterable[Guess]) -> tuple[int, int]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kdlab.lab.book import Book, home_dir
+from kdlab.lab.book import Book
+from kdlab.store import home_dir
 
 ROW = {"accuracy": 91.5, "nll": 0.3, "ece": 2.0, "seconds": 4.0, "curve": [1, 2]}
 

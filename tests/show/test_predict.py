@@ -11,7 +11,7 @@ from kdlab.show import guesses as store
 from kdlab.show.folds import as_table, folded, told
 from kdlab.show.guesses import Guess, interval_score, read_guesses, record, tally, write_guesses
 from kdlab.show.predict import Guesses
-from kdlab.store import cache_dir
+from kdlab.store import home_dir
 from tests.mutants import assert_caught
 
 ARMS = {"labels": "labels alone", "KD": "with a teacher", "control": "with a permuted teacher"}
@@ -25,9 +25,9 @@ ROWS = pd.DataFrame(
 
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own for every test; return where the guesses will lie."""
-    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "guesses.json"
+    """A home of its own for every test; return where the guesses will lie."""
+    monkeypatch.setenv("KDLAB_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "guesses.json"
 
 
 def new(notebook: str = "00_kd") -> Guesses:
@@ -130,7 +130,7 @@ def test_guesses_outlive_a_restart(file):
     assert again.sliders["KD"].value == (90, 94.5)
     assert again.sliders["labels"].value == (50, 100)
     assert "kept before" in again.line.value
-    assert file == cache_dir() / "guesses.json" and file.stat().st_size < 1000
+    assert file == home_dir() / "guesses.json" and file.stat().st_size < 1000
 
 
 def test_before_the_result_a_guess_may_be_changed():
