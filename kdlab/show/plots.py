@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def dots(
         ax.plot(found.mean, place, linestyle="none", markersize=8, **style)
         above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
         ax.annotate(f"{found.mean:.{digits}f}", (found.mean, place), (0, 8), **above)
-    ax.set_yticks(range(len(names)), [str(name) for name in names])
+    ax.set_yticks(range(len(names)), [plain(str(name)) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel(label or metric)
 
@@ -134,9 +135,22 @@ def heat(ax: Axes, frame: pd.DataFrame, digits: int = 2, best: str = "min") -> N
     ax.set_ylabel(str(frame.index.name or ""))
 
 
+def ticks(ax: Axes, classes: Sequence[str], most: int = 10) -> None:
+    """Name the classes below the axis, about `most` of them; long names stand upright."""
+    step = max(1, len(classes) // most)
+    names = [plain(name) for name in classes[::step]]
+    turned = 90 if max(map(len, names)) > 3 else 0
+    ax.set_xticks(range(0, len(classes), step), names, rotation=turned)
+
+
+def plain(text: str) -> str:
+    """Return a name so that matplotlib draws it as it is: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def picture(ax: Axes, image: Tensor, title: str = "") -> None:
     """Draw one image (C, H, W) with values in [0, 1], grey where C is 1."""
     grid = image.detach().cpu().numpy()
     ax.imshow(grid[0] if len(grid) == 1 else grid.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
     ax.set_axis_off()
-    ax.set_title(title, loc="center", fontsize=10)
+    ax.set_title(plain(title), loc="center", fontsize=10)

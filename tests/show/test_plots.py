@@ -246,5 +246,22 @@ def test_picture_draws_the_image_as_it_is(channels: int) -> None:
     plots.png(fig)
 
 
+def test_names_of_classes_and_arms_are_drawn_as_they_are() -> None:
+    names = ("$x_{", "cats & dogs", "<b>", "a $5 note", "50 %")
+    fig, (left, right) = plots.figure(1, 2)
+    plots.ticks(left, names)
+    plots.picture(right, torch.zeros(1, 8, 8), names[0])
+    plots.dots(left, pd.DataFrame({"arm": names, "x": range(5)}), "x")
+    fig.canvas.draw()  # a formula that is none would raise here
+    assert [t.get_text().replace("\\", "") for t in left.get_xticklabels()] == list(names)
+
+
+def test_ticks_name_at_most_so_many_classes() -> None:
+    _, ax = plots.figure()
+    plots.ticks(ax, [f"class {c}" for c in range(40)])
+    assert len(ax.get_xticks()) == 10 and ax.get_xticklabels()[1].get_text() == "class 4"
+    assert ax.get_xticklabels()[0].get_rotation() == 90
+
+
 def test_a_figure_is_a_matplotlib_figure() -> None:
     assert isinstance(plots.figure()[0], Figure)

@@ -12,7 +12,7 @@ from torch import Tensor
 from kdlab.measure import fidelity, logits_of, softness, temperature_for
 from kdlab.papers.efficacy.arms import answers, school
 from kdlab.papers.kd.figures import ambiguous
-from kdlab.show.plots import figure, picture
+from kdlab.show.plots import figure, picture, ticks
 from kdlab.train.worlds import Replicate
 
 TEACHERS: dict[str, dict[str, Any]] = {
@@ -76,11 +76,10 @@ def numbers(desk: Desk, image: int, T: float, match: bool) -> dict[str, Any]:
 
 def bars(ax: Axes, classes: Sequence[str], p: Mapping[str, Tensor]) -> None:
     """Draw the answers (C,) of both teachers side by side."""
-    at, step = np.arange(len(classes)), max(1, len(classes) // 10)
+    at = np.arange(len(classes))
     for side, (name, style) in zip((-0.2, 0.2), TEACHERS.items(), strict=True):
         ax.bar(at + side, p[name].numpy(), 0.4, label=f"{name} teacher", **style)
-    long = max(map(len, classes)) > 3
-    ax.set_xticks(at[::step], list(classes)[::step], rotation=90 if long else 0)
+    ticks(ax, classes)
     ax.set_ylim(0, 1.02)
 
 

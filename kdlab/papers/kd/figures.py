@@ -14,7 +14,7 @@ from kdlab.data import Data
 from kdlab.measure import logits_of
 from kdlab.papers.kd.method import KD
 from kdlab.show.looks import LOOKS
-from kdlab.show.plots import figure, picture
+from kdlab.show.plots import figure, picture, ticks
 from kdlab.train.fit import fit
 from kdlab.train.worlds import Replicate
 
@@ -92,8 +92,7 @@ def _pairs(ax: Axes, classes: Sequence[str], parts: Sequence[tuple[str, Tensor, 
     at = np.arange(len(classes))
     for side, (name, values, colour) in zip((-0.2, 0.2), parts, strict=True):
         ax.bar(at + side, values.numpy(), 0.4, color=colour, label=name)
-    step = max(1, len(classes) // 10)
-    ax.set_xticks(at[::step], list(classes)[::step], rotation=0 if step == 1 else 60)
+    ticks(ax, classes)
     ax.set_xlabel("class")
 
 
@@ -112,8 +111,7 @@ def twin(case: Case, classes: Sequence[str], temperatures: Sequence[float]) -> F
     for ax, T in zip(axes[1:], temperatures, strict=True):
         p = F.softmax(case.z_t / T, 0)
         ax.bar(range(len(classes)), p.numpy(), color=TEACHER)
-        step = max(1, len(classes) // 5)
-        ax.set_xticks(range(0, len(classes), step), list(classes)[::step])
+        ticks(ax, classes, most=5)
         ax.set(ylim=(0, 1.02), title=f"T = {T:g}", xlabel="class")
         ax.grid(False, axis="x")
     axes[1].set_ylabel("teacher $p_T$")

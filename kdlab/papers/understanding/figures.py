@@ -12,7 +12,7 @@ from torch import Tensor
 from kdlab.papers.understanding.experiment import CELLS
 from kdlab.papers.understanding.method import labelled, means, omega, part
 from kdlab.show.looks import LOOKS
-from kdlab.show.plots import figure, picture
+from kdlab.show.plots import figure, picture, ticks
 from kdlab.train.worlds import Replicate
 
 TEACHER, TARGET = LOOKS["teacher"][0], LOOKS["KD"][0]
@@ -92,12 +92,12 @@ def explorer(told: Told, row: int, T: float, mass: str, shape: str) -> Figure:
 
 def _target(ax: Axes, classes: Sequence[str], p: Tensor, r: Tensor) -> None:
     """Draw the target as bars and the teacher's answer as marks on top."""
-    at, step = np.arange(len(classes)), max(1, len(classes) // 10)
+    at = np.arange(len(classes))
     ax.bar(at, r.numpy(), 0.75, color=TARGET, alpha=0.75, label="target $r$")
     ax.plot(
         at, p.numpy(), "_", color=TEACHER, markersize=13, markeredgewidth=2.5, label="teacher $p_T$"
     )
-    ax.set_xticks(at[::step], list(classes)[::step], rotation=0 if len(classes[0]) < 3 else 60)
+    ticks(ax, classes)
     ax.set_xlabel("class")
     ax.grid(False, axis="x")
 
