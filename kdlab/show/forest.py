@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from kdlab.show.plots import figure, show
+from kdlab.show.report import nothing
 from kdlab.show.words import in_words, where_it_holds
 
 WORLD_LOOKS = {  # colour and marker of each world; SPARE is for a reader's own
@@ -67,10 +68,9 @@ def forest(judged: pd.DataFrame) -> Figure:
 
 def show_forest(judged: pd.DataFrame) -> None:
     """Display the forest in a fold, since it answers guesses; say so where nothing is measured."""
-    if not judged.loc[judged["primary"].astype(bool), "ours"].notna().any():
-        print("There is no evidence for these claims yet: make evidence measures it.")
-        return
-    show(forest(judged), forest_alt(judged), fold="The forest of claims")
+    known = judged[judged["primary"].astype(bool) & judged["ours"].notna()]
+    if not nothing(known, "these claims"):
+        show(forest(judged), forest_alt(judged), fold="The forest of claims")
 
 
 def _drawn(judged: pd.DataFrame) -> pd.DataFrame:

@@ -142,6 +142,13 @@ def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.D
     return pd.DataFrame(rows)
 
 
+def nothing(rows: Sequence[Any] | pd.DataFrame, what: str) -> bool:
+    """Tell whether there are no `rows`, and say so in the words of every notebook."""
+    if not len(rows):
+        print(f"There is no evidence for {what} yet: make evidence measures it.")
+    return not len(rows)
+
+
 def say(text: str) -> None:
     """Display Markdown whose numbers come from variables, so that they cannot go stale."""
     display({"text/markdown": text, "text/plain": text}, raw=True)

@@ -6,19 +6,11 @@ import numpy as np
 import pandas as pd
 
 from kdlab.runs.differences import interval, paired
-from kdlab.show.forest import show_forest
 from kdlab.show.looks import look
 from kdlab.show.plots import figure, show
-from kdlab.show.report import summary, table
+from kdlab.show.report import nothing, summary, table
 
 ANSWERS = ("exit 1", "exit 2", "exit 3", "ensemble")
-
-
-def nothing(runs: pd.DataFrame, what: str) -> bool:
-    """Tell whether there are no rows, and say so."""
-    if runs.empty:
-        print(f"There is no evidence for {what[0].lower()}{what[1:]} yet.")
-    return runs.empty
 
 
 def headline(tables: Mapping[str, pd.DataFrame], world: str) -> pd.DataFrame:
@@ -28,12 +20,6 @@ def headline(tables: Mapping[str, pd.DataFrame], world: str) -> pd.DataFrame:
     runs.append(supervised[supervised["arm"] == "deep supervision"])
     found = pd.concat([part[part["world"] == world] for part in runs if len(part)] or runs[:1])
     return found if len(found) else pd.DataFrame(columns=["world", "arm", "accuracy", "seconds"])
-
-
-def forest(verdicts: pd.DataFrame) -> None:
-    """Show the forest of the claims, where one of them has numbers."""
-    if not nothing(verdicts[verdicts["primary"].astype(bool) & (verdicts["n"] > 0)], "the claims"):
-        show_forest(verdicts)
 
 
 def with_exits(runs: pd.DataFrame) -> pd.DataFrame:

@@ -7,9 +7,8 @@ import pandas as pd
 from kdlab.papers.efficacy import experiment as of
 from kdlab.papers.kd.measured import panels
 from kdlab.runs.differences import Interval, difference, interval
-from kdlab.show.forest import show_forest
 from kdlab.show.plots import dots, figure, show
-from kdlab.show.report import say, summary, table
+from kdlab.show.report import nothing, say, summary, table
 from kdlab.show.words import in_words
 
 Tables = Mapping[str, pd.DataFrame]
@@ -25,26 +24,12 @@ KINDS = {  # arm -> its teacher in words; a colour for each age, a marker for ea
 ACCURACY = "test accuracy in % (axis cut)"
 
 
-def nothing(runs: pd.DataFrame, what: str) -> bool:
-    """Tell whether there are no rows, and say so."""
-    if runs.empty:
-        print(f"There is no evidence for {what} yet.")
-    return runs.empty
-
-
 def headline(tables: Tables, world: str | None = None) -> pd.DataFrame:
     """Return the rows of labels, middle and large teacher, of one world or of all."""
     runs = pd.concat([tables[name] for name in ("sizes", "photographs")])
     here = runs["world"].isin([world] if world else list(runs["world"]))
     runs = runs[here & runs["arm"].isin(["labels", of.MIDDLE, of.LARGE])]
     return runs if len(runs) else pd.DataFrame(columns=COLUMNS)
-
-
-def forest(verdicts: pd.DataFrame) -> None:
-    """Show the forest of the claims, where one of them has numbers."""
-    tested = verdicts[verdicts["primary"].astype(bool) & (verdicts["n"] > 0)]
-    if not nothing(tested, "these claims"):
-        show_forest(verdicts)
 
 
 def rows_of_dots(

@@ -8,32 +8,18 @@ from kdlab.papers.fitnets.experiment import BOTH, DEPTHS, HT
 from kdlab.papers.fitnets.nets import KINDS
 from kdlab.runs.differences import interval, paired
 from kdlab.runs.rows import KEYS
-from kdlab.show.forest import show_forest
 from kdlab.show.looks import look
 from kdlab.show.plots import dots, figure, show
-from kdlab.show.report import table
+from kdlab.show.report import nothing, table
 
 CHANCE = 50.0  # % above which a net has left chance
 Tables = Mapping[str, pd.DataFrame]
-
-
-def nothing(rows: pd.DataFrame, what: str) -> bool:
-    """Tell whether there are no rows, and say so."""
-    if rows.empty:
-        print(f"There is no evidence for {what} yet.")
-    return rows.empty
 
 
 def headline(runs: Tables) -> pd.DataFrame:
     """Return the rows of the thin deep nets in all worlds; without any, a table with columns."""
     full = [runs[name] for name in ("deep", "clothes", "photographs") if len(runs[name])]
     return pd.concat(full) if full else pd.DataFrame(columns=[*KEYS, "seconds", "accuracy"])
-
-
-def forest(verdicts: pd.DataFrame) -> None:
-    """Show the forest of claims, once one of them has numbers."""
-    if not nothing(verdicts[verdicts["ours"].notna() & verdicts["primary"]], "the primary claims"):
-        show_forest(verdicts)
 
 
 def split(grid: pd.DataFrame) -> pd.DataFrame:

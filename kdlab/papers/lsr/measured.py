@@ -11,7 +11,7 @@ from kdlab.papers.lsr.experiment import HALF
 from kdlab.papers.lsr.explorer import best_gaps
 from kdlab.papers.lsr.figures import LINES
 from kdlab.show.plots import figure, show
-from kdlab.show.report import summary, table
+from kdlab.show.report import nothing, summary, table
 from kdlab.show.words import in_words
 
 KNOWS = {  # column of the evidence: head of the table
@@ -35,8 +35,7 @@ def teachers(runs: pd.DataFrame, name: str) -> None:
     """Show how much each teacher knows, how often it overrules a label, and what came of it."""
     here = runs[runs["world"] == name].reindex(columns=[*runs, *set(KNOWS) - set(runs)])
     here = here[here["teacher on test"].notna()]
-    if here.empty:
-        print(f"There is no evidence for the teachers of {in_words(name)} yet.")
+    if nothing(here, f"the teachers of {in_words(name)}"):
         return
     told = f"In % of the images, {in_words(name)}: mean ± half-width of the 95 % interval."
     table(summary(here, list(KNOWS)).rename(columns=KNOWS), told, fold="What the teachers know")
@@ -44,8 +43,7 @@ def teachers(runs: pd.DataFrame, name: str) -> None:
 
 def override_map(runs: pd.DataFrame) -> None:
     """Draw the student's accuracy over teachers and alpha, and where the rule says *overruled*."""
-    if runs.empty:
-        print("There is no evidence for the map yet.")
+    if nothing(runs, "the map"):
         return
     cells = runs.join(runs["arm"].str.extract(NAME).astype({"alpha": float, "epochs": int}))
     means = cells.pivot_table(["accuracy", "overruled"], ["how", "alpha"], "epochs")
@@ -89,8 +87,7 @@ def draw_map(
 
 def gap_histograms(runs: pd.DataFrame, a_c: float = 0.99, C: int = 10) -> None:
     """Draw how often each gap occurs on test images, and the gap that is best for the loss."""
-    if runs.empty:
-        print("There is no evidence for the gaps yet.")
+    if nothing(runs, "the gaps"):
         return
     fig, ax = figure(size=(9.6, 4.2))
     best, told = best_gaps(HALF, T, a_c, C), []

@@ -2,17 +2,9 @@
 
 import pandas as pd
 
-from kdlab.show.forest import show_forest
 from kdlab.show.plots import dots, figure, show
+from kdlab.show.report import nothing
 from kdlab.show.words import in_words
-
-
-def forest(judged: pd.DataFrame) -> None:
-    """Draw the forest of claims, if anything has been measured."""
-    if judged["ours"].notna().any():
-        show_forest(judged)
-    else:
-        print("There is no evidence for the claims yet.")
 
 
 def arms(rows: pd.DataFrame, what: str, **metrics: str) -> None:
@@ -20,8 +12,8 @@ def arms(rows: pd.DataFrame, what: str, **metrics: str) -> None:
 
     `what` names the question, on the fold and where nothing has been measured yet.
     """
-    if rows.empty:
-        print(f"There is no evidence for {what!r} yet.")
+    if nothing(rows, repr(what)):
+        return
     for world, here in rows.groupby("world", sort=False):
         groups, title = here.groupby("arm", sort=False), f"{what}: {in_words(str(world))}"
         size = (10.5, 1 + 0.42 * len(groups))

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from kdlab.papers.byot import experiment, figures, measured
 from kdlab.papers.byot.adaptive import THRESHOLDS, sweep
 from kdlab.papers.byot.figures import REST, SHOWN, Case
-from kdlab.runs.claims import judge
 from kdlab.runs.evidence import tables as read_tables
 from kdlab.seeds import generator
 from kdlab.show.plots import png
@@ -100,7 +99,6 @@ def shown(monkeypatch) -> list[tuple[Any, str]]:
     found: list[tuple[Any, str]] = []
     monkeypatch.setattr(measured, "show", lambda fig, alt, fold: found.append((fig, alt)))
     monkeypatch.setattr(measured, "table", lambda rows, told, fold: found.append((rows, told)))
-    monkeypatch.setattr(measured, "show_forest", lambda rows: found.append((rows, "forest")))
     return found
 
 
@@ -110,12 +108,11 @@ def draw(runs: dict[str, pd.DataFrame]) -> None:
     measured.gains(runs["parts"], "deep supervision", ["+ KL", "BYOT"], "gains")
     measured.prices(runs["heads"], "heads")
     measured.prices(runs["rivals"], "rivals")
-    measured.forest(judge(experiment.claims(runs), "07_byot"))
 
 
 def test_everything_is_drawn_with_a_text(tables, shown):
     draw(tables)
-    assert len(shown) == 5
+    assert len(shown) == 4
     for thing, told in shown[1:4]:
         assert isinstance(thing, Figure) and len(told) > 40
     assert list(shown[0][0]["arm"]) == ["BYOT", "deep supervision"]
@@ -146,7 +143,7 @@ def test_tables_may_be_empty_or_partial(tables, shown, kept, tmp_path, capsys):
     if kept:
         runs = {name: table[table["arm"].isin(kept)] for name, table in tables.items()}
     draw(runs)
-    assert "There is no evidence for gains yet." in capsys.readouterr().out
+    assert "There is no evidence for gains yet" in capsys.readouterr().out
     known = measured.headline(runs, "mnist5k")
     assert {"arm", "accuracy", "seconds", "world"} <= set(known)
     assert set(known["arm"]) == set(kept or ())

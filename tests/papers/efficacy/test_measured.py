@@ -145,7 +145,6 @@ def without(tmp_path) -> dict[str, pd.DataFrame]:
 
 
 def draw_all(runs: Mapping[str, pd.DataFrame]) -> None:
-    measured.forest(found(runs).reset_index())
     measured.rows_of_dots(measured.headline(runs), "two teachers")
     measured.rows_of_dots(runs["students"], "sizes")
     measured.regimes(runs)
@@ -160,7 +159,7 @@ def test_nothing_is_drawn_without_evidence(tmp_path, shown, capsys):
     runs = without(tmp_path)
     draw_all(runs)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 9 and all("no evidence" in line for line in lines)
+    assert len(lines) == 8 and all("no evidence" in line for line in lines)
     assert not shown
     assert (found(runs)["outcome"] == "not tested here").all()
     assert list(measured.headline(runs, "mnist5k")) == measured.COLUMNS

@@ -215,7 +215,6 @@ def shown(monkeypatch):
     found = []
     monkeypatch.setattr(measured, "show", lambda fig, alt, fold="": found.append((fig, alt)))
     monkeypatch.setattr(measured, "table", lambda frame, told, **_: found.append((frame, told)))
-    monkeypatch.setattr(measured, "show_forest", lambda rows: found.append((rows, "forest")))
     return found
 
 
@@ -224,9 +223,8 @@ def test_without_evidence_everything_says_so(shown, capsys):
     measured.depths(tables["grid"])
     measured.chance(tables["grid"])
     measured.arms(tables["layers"], "pairs of layers")
-    measured.forest(judge(experiment.claims(tables), STEM))
     assert not shown
-    assert capsys.readouterr().out.count("There is no evidence for") == 4
+    assert capsys.readouterr().out.count("There is no evidence for") == 3
     assert {"world", "arm", "seed", "seconds", "accuracy"} <= set(measured.headline(tables))
 
 

@@ -350,7 +350,6 @@ def test_what_was_measured_is_drawn_and_what_was_not_is_said(tmp_path, capsys):
     found = experiment.named(tables(tmp_path))
     measured.arms(found["halves"], "Two halves", accuracy="right", lopsided="lopsided")
     measured.arms(found["views"][:0], "Nothing", accuracy="right")
-    measured.forest(judge(experiment.claims(tables(tmp_path / "no", full=False)), "x"))
     told = capsys.readouterr().out
     assert "Two halves: digits" in told and "Two halves: clothes" in told
-    assert "no evidence for 'Nothing' yet" in told and "no evidence for the claims yet" in told
+    assert "no evidence for 'Nothing' yet" in told
