@@ -1,7 +1,7 @@
 """The lab: ablations without code. Rows in plain words, trained while one watches.
 
 `run` is what a worker process does, `methods` which losses there are, `rows` one row, `book` what
-was tried, `pace` how long it takes, `training` who works when, `results` the numbers, `bench` all
+was tried, `pace` how long it takes, `training` who works when, `cluster` where, `results` the numbers, `bench` all
 of it together, `widget` what one sees.
 """
 

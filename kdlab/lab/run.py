@@ -106,7 +106,7 @@ class Run:
         started, setting = time.perf_counter(), drawn(replace(self.setting, r=r))
         with warnings.catch_warnings(record=True) as seen:
             if self.kind == "teacher":
-                row = {"classes": setting.teacher.stored().shape[1]}
+                row: dict[str, Any] = {"classes": setting.teacher.stored().shape[1]}
             else:
                 if setting.net is not None and self.kind != "alone":
                     rows = setting.data.train

@@ -19,6 +19,7 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor
 
 from kdlab.lab.book import Book
+from kdlab.lab.cluster import Cluster
 from kdlab.lab.pace import ONCE
 from kdlab.runs.compare import KILLED, run_one
 from kdlab.runs.workers import prepare
@@ -80,29 +81,6 @@ def enter(job: Job, book: Book) -> str:
     except (sqlite3.Error, OSError) as error:
         return f"it is kept, but not in the lab book {book.path}: {error}"
     return ""
-
-
-class Cluster:
-    """The workers of the Dask scheduler at `address`, used like a pool of processes.
-
-    Raises OSError where nobody answers there.
-    """
-
-    def __init__(self, address: str) -> None:
-        from distributed import Client  # a heavy import, for few
-
-        self.client = Client(address, timeout=10, set_as_default=False)
-        self.processes = max(1, sum(self.client.nthreads().values()))
-        self.pool = self.client.get_executor(pure=False)
-
-    def submit(self, *call: Any) -> "Future[Ended]":
-        """Hand a call to the cluster. It makes it again where it loses the worker."""
-        return self.pool.submit(*call)
-
-    def shutdown(self, **_: Any) -> None:
-        """Take back what has not begun. What a worker has begun it ends, and that is kept."""
-        self.pool.shutdown(wait=False)
-        self.client.close(timeout=1)
 
 
 class Training:
@@ -173,11 +151,11 @@ class Training:
 
     def _hand_out(self) -> None:
         """Give free workers the first jobs whose teachers are there."""
-        if self.pool is None and self.dask is None:
-            self.pool = ProcessPoolExecutor(self.processes, timeout=IDLE, initializer=begin)
-        elif self.pool is None:
+        if self.pool is None and self.dask:
             self.pool = Cluster(self.dask)
             self.processes = self.pool.processes
+        elif self.pool is None:
+            self.pool = ProcessPoolExecutor(self.processes, timeout=IDLE, initializer=begin)
         ready = [job for job in self.jobs if job.needs is None or job.needs.exists()]
         if (
             not ready and not self.running

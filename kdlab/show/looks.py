@@ -23,6 +23,11 @@ LOOKS: dict[str, tuple[str, str]] = {
     "Re-KD": ("#2A87BE", "P"),
     "Tf-KD_self": ("#9467B5", "<"),
     "Tf-KD_reg": ("#8B6B3D", ">"),
+    "OKDDip": ("#9467B5", "<"),
+    "ONE": ("#2A87BE", "P"),
+    "independent": ("#333333", "o"),
+    "mean target": ("#B87900", "v"),
+    "not detached": ("#8B6B3D", ">"),
 }
 SPARE = [("#B87900", "v"), ("#2A87BE", "P"), ("#9467B5", "<"), ("#8B6B3D", ">")]
 

@@ -52,6 +52,7 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 
 def _claims(args: argparse.Namespace) -> int:
+    from kdlab.runs import rows
     from kdlab.tools import gather, notebooks, readme
 
     read = [notebooks.read(path) for path in notebooks.find(args.notebooks)]
@@ -61,6 +62,8 @@ def _claims(args: argparse.Namespace) -> int:
         readme.write(root / "README.md", "claims", table)
         page = readme.measured(gather.experiments(), root / "evidence")
         readme.write(root / "evidence" / "README.md", "evidence", page)
+        table_of = readme.lengths(rows.read("00_kd", "regime", root / "evidence"))
+        readme.write(root / "data" / "README.md", "regime", table_of)
     print(table)
     return 0
 

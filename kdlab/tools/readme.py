@@ -19,6 +19,7 @@ KEYS = (  # of a row of build/claims.json
     *("primary", "outcome"),
 )
 SPLITS = 200
+NOTHING = "Nothing has been measured yet."
 
 
 def claims(nb: Notebook) -> list[dict[str, Any]]:
@@ -55,7 +56,7 @@ def measured(papers: Mapping[str, ModuleType], folder: Path) -> str:
         if judged["n"].any():
             parts += [f"## {_link(stem, '../notebooks')}", side_by_side(judged)]
             parts.append(_halves(halves(found, SPLITS)))
-    return "\n\n".join(parts) or "Nothing has been measured yet."
+    return "\n\n".join(parts) or NOTHING
 
 
 def side_by_side(judged: pd.DataFrame) -> str:
@@ -67,6 +68,30 @@ def side_by_side(judged: pd.DataFrame) -> str:
 
     tested = judged[judged["n"] > 0].to_dict("records")
     return _worlds(tested, ["claim", "smallest effect that matters"], lead)
+
+
+def lengths(runs: pd.DataFrame) -> str:
+    """Return the mean accuracy of arms "NAME, N updates" as a Markdown table, a column a length.
+
+    With it, the largest step from one of the last two lengths to the other, and the spread between
+    replicates that it stands beside.
+    """
+    if runs.empty:
+        return NOTHING
+    parts = runs["arm"].str.extract(r"^(?P<name>.+), (?P<updates>\d+) updates$")
+    cells = runs.drop(columns="arm").join(parts.astype({"updates": int}))
+    means = cells.pivot_table("accuracy", ["world", "name"], "updates", sort=False)
+    spread = cells.groupby(["world", "name", "updates"])["accuracy"].std().groupby("world").mean()
+    lines, told = [], []
+    for world in dict.fromkeys(runs["world"]):
+        for name, row in means.loc[world].iterrows():
+            lines.append([in_words(world), name, *(f"{x:.1f}" for x in row)])
+        steps = (means.loc[world].iloc[:, -1] - means.loc[world].iloc[:, -2]).round(2)
+        moves = ", ".join(f"{name} by {x:+.2f}" for name, x in steps.items())
+        told.append(f"{in_words(world)}: {moves}; spread {spread[world]:.2f}")
+    heads = ["images", "student", *(f"{n:,}" for n in means.columns)]
+    last = "From the last length but one to the last, and the mean deviation between replicates:"
+    return f"{_markdown(heads, lines)}\n\n{last} {'. '.join(told)}."
 
 
 def _halves(counts: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ import pytest
 from kdlab.runs import evidence
 from kdlab.runs.claims import Claim, difference, judge
 from kdlab.runs.evidence import Comparison
+from kdlab.runs.rows import read
 from kdlab.tools import gather, readme
 from kdlab.tools.cli import main
 from tests.notebooks import small_notebook
@@ -116,16 +117,38 @@ def test_the_page_of_the_evidence_is_that_of_the_evidence() -> None:
             assert readme.side_by_side(found) in page, "run python -m kdlab claims --write"
 
 
+def test_lengths_stand_side_by_side_and_the_last_step_is_told() -> None:
+    rows = [
+        {"world": "mnist5k", "arm": f"{name}, {n} updates", "seed": seed, "accuracy": mean + seed}
+        for name, means in {"labels": (90, 91, 91.5), "KD": (92, 93, 92.75)}.items()
+        for n, mean in zip((500, 1000, 2000), means, strict=True)
+        for seed in (-1, 0, 1)
+    ]
+    page = readme.lengths(pd.DataFrame(rows))
+    heads, labels, kd = rows_of(page)
+    assert heads == ["images", "student", "500", "1,000", "2,000"]
+    assert labels == ["digits", "labels", "90.0", "91.0", "91.5"]
+    assert kd == ["digits", "KD", "92.0", "93.0", "92.8"]
+    assert "digits: labels by +0.50, KD by -0.25; spread 1.00" in page
+
+
+def test_the_page_of_the_data_shows_the_lengths_of_the_evidence() -> None:
+    page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    assert readme.lengths(read("00_kd", "regime")) in page, "run python -m kdlab claims --write"
+
+
 # --- between marks
 
 
 def test_the_command_fills_both_pages_between_their_marks(tmp_path, capsys, monkeypatch) -> None:
     page, other = tmp_path / "README.md", tmp_path / "evidence" / "README.md"
-    (tmp_path / "notebooks").mkdir()
+    data = tmp_path / "data" / "README.md"
+    for folder in ("notebooks", "data"):
+        (tmp_path / folder).mkdir()
     paper = measured(other.parent, 4)
     monkeypatch.setattr(gather, "experiments", lambda: {"00_x": paper})
     small_notebook.write(tmp_path / "notebooks", small_notebook.committed())
-    for file, name in ((page, "claims"), (other, "evidence")):
+    for file, name in ((page, "claims"), (other, "evidence"), (data, "regime")):
         start, end = readme.marks(name)
         file.write_text(f"above\n{start}\nold\n{end}\nbelow\n")
     where = ["--notebooks", str(tmp_path / "notebooks")]
@@ -137,6 +160,7 @@ def test_the_command_fills_both_pages_between_their_marks(tmp_path, capsys, monk
     assert page.read_text() == f"above\n{start}\n{table}\n{end}\nbelow\n"
     assert rows_of(table)[1][-1] == "+2.50 [+2.00, +3.00] points, n = 5: reproduced"
     assert "KD is better." in readme.between(other, "evidence")
+    assert "Nothing has been measured" in readme.between(data, "regime")
     page.write_text(f"{end} in the wrong order {start}")
     assert main(["claims", "--write", *where]) == 2
     assert "lacks" in capsys.readouterr().err

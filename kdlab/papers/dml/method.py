@@ -19,11 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdlab.data import Batch, shifted
+from kdlab.data import Batch
 from kdlab.measure import in_float32
 from kdlab.models import logits_in
 from kdlab.papers.kd.method import kd_loss
-from kdlab.seeds import generator
 from kdlab.train.method import Knob, check_logits, hard_loss, n_classes_of
 from kdlab.train.worlds import Replicate
 
@@ -85,9 +84,7 @@ class DML(nn.Module):
     Args:
         peers: two or more networks from images to logits, with different weights.
         weight: of the second term, >= 0; 0 trains the peers independently.
-        target: what a peer mimics, see `mimicry_loss`.
-        shift: each peer sees the batch moved by up to this many pixels, in its own way, drawn from
-            `seed`; `fill` is the value of a black pixel, ``data.black``.
+        target: what a peer mimics, see `mimicry_loss`; two peers know one target only.
 
     Raises:
         ValueError: fewer than two peers, two that are equal, or a value out of its range.
@@ -95,24 +92,16 @@ class DML(nn.Module):
 
     knobs: ClassVar[tuple[Knob, ...]] = (
         Knob("weight", 1.0, "weight of what a peer learns from the others", 0.0, 10.0),
-        Knob("target", "each", "what a peer mimics", choices=TARGETS),
-        Knob("shift", 0, "pixels by which each peer sees the images moved", 0, 4),
     )
+    count: ClassVar = 2  # of the peers that `of` makes
 
     @classmethod
     def of(cls, r: Replicate, **knobs: Any) -> Self:
-        """Return two peers of replicate r that begin with different weights."""
-        peers = [r.student(peer=k) for k in (0, 1)]
-        return cls(peers, fill=r.data.black, seed=r.r, **knobs)
+        """Return peers of replicate r that begin with different weights."""
+        return cls([r.student(peer=k) for k in range(cls.count)], **knobs)
 
     def __init__(
-        self,
-        peers: Iterable[nn.Module],
-        weight: float = 1.0,
-        target: str = "each",
-        shift: int = 0,
-        fill: Tensor | float = 0.0,
-        seed: int = 0,
+        self, peers: Iterable[nn.Module], weight: float = 1.0, target: str = "each"
     ) -> None:
         super().__init__()
         self.peers = nn.ModuleList(peers)
@@ -120,10 +109,7 @@ class DML(nn.Module):
         check_target(target)
         if not 0 <= weight < math.inf:
             raise ValueError(f"weight is {weight}; give a finite number, 0 or more.")
-        if not isinstance(shift, int) or shift < 0:
-            raise ValueError(f"shift is {shift}; give a whole number of pixels, 0 or more.")
-        self.weight, self.target, self.shift, self.seed = weight, target, shift, seed
-        self.fill = torch.as_tensor(fill)
+        self.weight, self.target = weight, target
 
     @property
     def n_classes(self) -> int | None:
@@ -134,13 +120,6 @@ class DML(nn.Module):
             raise ValueError(f"the peers know {told} classes; give all peers the same classes.")
         return known[0] if known else None
 
-    def view(self, k: int, batch: Batch) -> Tensor:
-        """Return the images (B, C, H, W) as peer `k` sees them: a stream for every update."""
-        if not self.shift:
-            return batch.x
-        source = generator(self.seed, "view", k, batch.progress)
-        return shifted(batch.x, self.shift, source, self.fill.to(batch.x))
-
     def terms(self, k: int, z: Sequence[Tensor], y: Tensor) -> dict[str, Tensor]:
         """Return the loss of peer `k`, given the logits (B, C) of all peers and labels (B,)."""
         found = {f"hard {k + 1}": hard_loss(z[k], y)}
@@ -150,7 +129,7 @@ class DML(nn.Module):
         return found
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        z = [logits_in(peer(self.view(k, batch))) for k, peer in enumerate(self.peers)]
+        z = [logits_in(peer(batch.x)) for peer in self.peers]
         return {name: t for k in range(len(z)) for name, t in self.terms(k, z, batch.y).items()}
 
     def predict(self, x: Tensor) -> Tensor:
@@ -166,15 +145,21 @@ class DMLInTurn(DML):
 
     def updates(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
         """Yield the loss of one peer after the other, each to be minimised before the next."""
-        views = [self.view(k, batch) for k in range(len(self.peers))]
-        z = [logits_in(peer(x)) for peer, x in zip(self.peers, views, strict=True)]
+        z = [logits_in(peer(batch.x)) for peer in self.peers]
         for k, peer in enumerate(self.peers):
             yield self.terms(k, z, batch.y)
             if k == len(z) - 1:  # nobody is left to learn from the last one
                 return
             with torch.no_grad():  # on copies of the buffers: batch norm counts a batch only once
                 buffers = {name: value.clone() for name, value in peer.named_buffers()}
-                z[k] = torch.func.functional_call(peer, buffers, (views[k],))
+                z[k] = logits_in(torch.func.functional_call(peer, buffers, (batch.x,)))
+
+
+class Cohort(DML):
+    """Three peers: with two others it matters what a peer mimics."""
+
+    knobs: ClassVar = (*DML.knobs, Knob("target", "each", "what a peer mimics", choices=TARGETS))
+    count: ClassVar = 3
 
 
 def check_peers(peers: nn.ModuleList) -> None:

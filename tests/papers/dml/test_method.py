@@ -15,12 +15,21 @@ from kdlab.data import Batch, Data
 from kdlab.measure import evaluate_members
 from kdlab.models import build
 from kdlab.papers.dml import method as dml
-from kdlab.papers.dml.method import DML, TARGETS, DMLInTurn, mean_posterior, mimicry_loss
+from kdlab.papers.dml.method import (
+    DML,
+    TARGETS,
+    Cohort,
+    DMLInTurn,
+    mean_posterior,
+    mimicry_loss,
+)
 from kdlab.train.fit import fit
 from kdlab.train.method import CE
 from kdlab.train.recipe import Recipe
+from kdlab.train.worlds import replicate
 from tests import oracles
 from tests.mutants import assert_caught
+from tests.papers.cases import gradient
 
 SHAPES = [(2, 1, 2), (2, 5, 10), (3, 4, 3), (5, 3, 7)]  # peers, images, classes
 SHORT = Recipe(epochs=2, batch=25)
@@ -31,10 +40,6 @@ def logits(K: int, b: int, c: int, seed: int = 0) -> list[Tensor]:
     """Return logits (b, c) of K peers, about as large as trained networks give."""
     gen = torch.Generator().manual_seed(1000 * K + 10 * b + c + seed)
     return list(3 * torch.randn(K, b, c, generator=gen, dtype=torch.float64))
-
-
-def gradient(loss: Tensor, at: Tensor) -> Tensor:
-    return torch.autograd.grad(loss, at)[0]
 
 
 def slow_mimicry(z: list[Tensor], k: int, target: str) -> float:
@@ -274,7 +279,7 @@ def test_terms_are_named_and_weighted(K: int, weight: float, target: str):
 
 def test_the_defaults_are_the_ones_of_the_page():
     method = DML([linear(0), linear(1)])
-    assert (method.weight, method.target, method.shift) == (1.0, "each", 0)
+    assert (method.weight, method.target) == (1.0, "each")
 
 
 def test_rows_without_a_label_enter_the_second_term_alone():
@@ -324,6 +329,17 @@ def test_peers_that_become_equal_never_part(data: Data):
     assert history[["peers 1", "peers 2"]].abs().max(axis=None) < 1e-6
     first, second = (net.state_dict() for net in method.peers)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_lab_makes_as_many_peers_as_the_class_says():
+    """Peers of a replicate begin with different weights, the first with those of all arms."""
+    r = replicate("mnist5k", 0)
+    for make, count, options in ((DML, 2, {}), (DMLInTurn, 2, {}), (Cohort, 3, {"target": "sum"})):
+        method = make.of(r, weight=0.5, **options)
+        assert len(method.peers) == count and method.weight == 0.5
+        assert method.target == options.get("target", "each")
+        first, alone = method.peers[0].state_dict(), r.student().state_dict()
+        assert all(torch.equal(first[name], alone[name]) for name in alone)
 
 
 @pytest.mark.parametrize("make", [DML, DMLInTurn])
@@ -402,40 +418,8 @@ def test_in_turn_a_peer_meets_the_others_as_they_are_now():
     torch.testing.assert_close(second, DML(method.peers)(batch)["peers 2"])
 
 
-# --- views --------------------------------------------------------------------------------------
-
-
-def test_every_peer_and_every_update_has_its_own_view(data: Data):
-    batch = Batch(*data.train)
-    method = DML(peers(), shift=2, fill=data.black, seed=3)
-    one, two = method.view(0, batch), method.view(1, batch)
-    later = method.view(0, batch._replace(progress=0.5))
-    for a, b in itertools.combinations((one, two, later, batch.x), 2):
-        assert (a != b).flatten(1).any(1).float().mean() > 0.8  # 1 in 25 repeats by chance
-    assert torch.equal(one, DML(peers(), shift=2, fill=data.black, seed=3).view(0, batch))
-    assert not torch.equal(one, DML(peers(), shift=2, fill=data.black, seed=4).view(0, batch))
-    assert (one[:, :, 0, 0] == data.black.flatten()).all()  # corners stay black
-    assert DML(peers()).view(0, batch) is batch.x
-
-
-def test_views_do_not_touch_the_global_generator(data: Data):
-    state = torch.get_rng_state()
-    fit(DML(peers(), shift=2, fill=data.black), data, SHORT, device="cpu")
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_in_turn_a_peer_is_asked_again_on_its_own_view(data: Data):
-    """Frozen weights: asked again, a peer says the same, so both orders give the same terms."""
-    options = {"shift": 2, "fill": data.black}
-    nets, batch = peers(), Batch(*(part[:20] for part in data.train))
-    at_once = DML(nets, **options)(batch)
-    for terms in DMLInTurn(nets, **options).updates(batch):
-        for name, term in terms.items():
-            torch.testing.assert_close(term, at_once[name])
-
-
 def test_on_every_device(data: Data, device: str):
-    method = DMLInTurn(peers(), shift=1, fill=data.black)
+    method = DMLInTurn(peers())
     assert fit(method, data, SHORT, device=device).notna().all(axis=None)
 
 
@@ -455,8 +439,6 @@ TWO = [linear(0), linear(1)]
         (lambda: DML(TWO, weight=math.nan), "weight is nan"),
         (lambda: DML(TWO, weight=math.inf), "weight is inf"),
         (lambda: DML(TWO, target="ensemble"), "target is 'ensemble'; choose one of each, sum, m"),
-        (lambda: DML(TWO, shift=-1), "shift is -1; give a whole number of pixels"),
-        (lambda: DML(TWO, shift=1.5), "shift is 1.5; give a whole number of pixels"),
         (lambda: mimicry_loss(torch.zeros(2, 3), []), "a peer has 0 others to learn from"),
         (lambda: mimicry_loss(torch.zeros(2, 3), [torch.zeros(2, 3)], "all"), "target is 'all'"),
         (lambda: DML([linear(0), linear(1, c=9)])(make_batch()), "(6, 10) and teacher logits (6,"),
@@ -566,40 +548,16 @@ MUTANTS = {
     ),
     "not asked again": (
         DMLInTurn,
-        "z[k] = torch",
-        "_ = torch",
+        "z[k] = logits_in",
+        "_ = logits_in",
         [test_in_turn_a_peer_meets_the_others_as_they_are_now],
     ),
 }
 WITH_DATA = {
-    "one view for all": (
-        DML,
-        '"view", k, batch.progress',
-        '"view", batch.progress',
-        test_every_peer_and_every_update_has_its_own_view,
-    ),
-    "one view for ever": (
-        DML,
-        '"view", k, batch.progress',
-        '"view", k',
-        test_every_peer_and_every_update_has_its_own_view,
-    ),
-    "grey edges": (
-        DML,
-        "self.fill.to(batch.x)",
-        "0.0",
-        test_every_peer_and_every_update_has_its_own_view,
-    ),
-    "asked again on another view": (
-        DMLInTurn,
-        "(views[k],)",
-        "(views[k - 1],)",
-        test_in_turn_a_peer_is_asked_again_on_its_own_view,
-    ),
     "asked for the gradient too late": (
         DMLInTurn,
-        "z[k] = torch",
-        "_ = torch",
+        "z[k] = logits_in",
+        "_ = logits_in",
         test_in_turn_is_algorithm_1,
     ),
 }
@@ -612,6 +570,6 @@ def test_a_wrong_loss_is_caught(name: str):
 
 
 @pytest.mark.parametrize("name", WITH_DATA)
-def test_a_wrong_view_or_order_is_caught(name: str, data: Data):
+def test_a_wrong_order_is_caught(name: str, data: Data):
     target, old, new, check = WITH_DATA[name]
     assert_caught(target, old, new, by=[partial(check, data)])
