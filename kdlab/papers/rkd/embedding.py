@@ -1,7 +1,6 @@
-"""What is measured on embeddings: retrieval, agreement with a teacher's relations, a view in 2-d.
+"""What is measured on embeddings: retrieval, and agreement with a teacher's relations.
 
-An embedding is a table (N, D), a row per image. Arms return embeddings as arrays, so every function
-takes tensors and arrays alike.
+An embedding is a table (N, D), a row per image. Every function takes tensors and arrays alike.
 """
 
 import numpy as np
@@ -83,32 +82,3 @@ def same_images(f_s: Table, f_t: Table) -> tuple[Tensor, Tensor]:
             "give one row each for the same images, at least three."
         )
     return student, teacher
-
-
-def principal(f: Table, d: int = 2) -> Tensor:
-    """Return the first `d` principal components (N, d) of an embedding (N, D), largest first.
-
-    The sign of each is fixed: its largest coordinate is positive. Missing ones are 0.
-    """
-    rows = torch.as_tensor(f).double()
-    rows = rows - rows.mean(dim=0)
-    u, s, _ = torch.linalg.svd(rows, full_matrices=False)
-    found = u[:, :d] * s[:d]
-    if found.shape[1]:
-        sign = found.gather(0, found.abs().argmax(dim=0, keepdim=True)).sign()
-        found = found * torch.where(sign == 0, 1, sign)
-    return torch.nn.functional.pad(found, (0, d - found.shape[1]))
-
-
-def aligned(f: Table, to: Table) -> Tensor:
-    """Return `f` (N, D) shifted, turned, mirrored and scaled to lie closest to `to` (N, D).
-
-    Relations do not see any of these, so a picture of two embeddings may choose them
-    (orthogonal Procrustes).
-    """
-    rows, target = torch.as_tensor(f).double(), torch.as_tensor(to).double()
-    rows, centre = rows - rows.mean(dim=0), target.mean(dim=0)
-    u, s, v = torch.linalg.svd(rows.T @ (target - centre))
-    square = rows.square().sum()
-    scale = s.sum() / torch.where(square > 0, square, 1)
-    return scale * rows @ (u @ v) + centre

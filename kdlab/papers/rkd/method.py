@@ -34,6 +34,7 @@ from kdlab.train.method import (
     Knob,
     Teacher,
     check_classes,
+    check_teacher,
     check_temperature,
     hard_loss,
     n_classes_of,
@@ -48,7 +49,7 @@ def unit(v: Tensor, mean_square: Tensor) -> Tensor:
     """Return `v` (..., C) with rows of length 1; a row of no length becomes 0, its gradient 0."""
     square = v.square().sum(dim=-1, keepdim=True)
     long = square > TINY**2 * mean_square
-    return v * torch.where(long, square, 1).rsqrt() * long
+    return v * (torch.where(long, square, 1).rsqrt() * long)  # `v` is large, `long` is not
 
 
 def on_sphere(f: Tensor) -> Tensor:
@@ -170,8 +171,8 @@ class RKD(nn.Module):
     Terms of weight 0 are neither computed nor returned.
 
     Raises:
-        ValueError: a value out of its range, a tap that a network does not have, or networks of
-            different numbers of classes.
+        ValueError: a value out of its range, a tap that the student does not have, or networks of
+            different numbers of classes. A tap that the teacher lacks is refused when it is asked.
     """
 
     knobs: ClassVar[tuple[Knob, ...]] = (
@@ -198,6 +199,7 @@ class RKD(nn.Module):
     ) -> None:
         super().__init__()
         check_temperature(T)
+        check_teacher(teacher)
         self.weights = {"hard": hard, "soft": soft, "distance": beta_d, "angle": beta_a}
         check_weights(self.weights)
         if unit not in UNIT:
@@ -208,7 +210,6 @@ class RKD(nn.Module):
         self.student, self.teacher, self.T, self.unit = student, teacher, T, unit
         self.tap, self.teacher_tap = tap, teacher_tap or tap
         models.check_taps(student, tap)
-        check_answers(teacher, self.teacher_tap)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         z_s, found = models.tap(self.student, batch.x, self.tap)
@@ -244,12 +245,3 @@ def check_weights(weights: dict[str, float]) -> None:
             raise ValueError(f"the weight of the term {name!r} is {weight}; give 0 or more.")
     if not any(weights.values()):
         raise ValueError("all four weights are 0; give one term a weight above 0.")
-
-
-def check_answers(teacher: Teacher, tap: str) -> None:
-    """Refuse a teacher that does not answer with the features of `tap`, before training."""
-    if tap not in (known := getattr(teacher, "taps", ())):
-        raise ValueError(
-            f"the teacher has no tap {tap!r}; it has {', '.join(known) or 'none'}: name it when "
-            "the teacher is built, Frozen(net, data, taps=[...])."
-        )

@@ -1,4 +1,4 @@
-"""Retrieval, relational fidelity and the view in two dimensions, against slow loops."""
+"""Retrieval and relational fidelity, against slow loops."""
 
 import doctest
 import itertools
@@ -11,13 +11,7 @@ from torch import Tensor
 
 from kdlab.papers.rkd import embedding
 from kdlab.papers.rkd import method as rkd
-from kdlab.papers.rkd.embedding import (
-    aligned,
-    angle_gap,
-    distance_correlation,
-    principal,
-    recall_at,
-)
+from kdlab.papers.rkd.embedding import angle_gap, distance_correlation, recall_at
 from tests.mutants import assert_caught
 
 
@@ -102,38 +96,6 @@ def test_a_collapsed_student_has_no_correlation():
     assert math.isnan(distance_correlation(point, f)) and angle_gap(point, f) > 10
 
 
-def test_principal_components_are_those_of_the_covariance():
-    f = points(40, 5) * torch.tensor([5.0, 1.0, 3.0, 0.5, 0.1]) + 7
-    found = principal(f)
-    values = torch.linalg.eigvalsh(torch.cov(f.T)).flip(0)
-    torch.testing.assert_close(torch.cov(found.T), torch.diag(values[:2]))
-    assert (found.gather(0, found.abs().argmax(dim=0, keepdim=True)) > 0).all()
-    torch.testing.assert_close(principal(f.numpy()), found)
-    full = principal(f, 5)
-    torch.testing.assert_close(torch.pdist(full), torch.pdist(f))
-
-
-def test_a_line_has_one_component():
-    found = principal(torch.arange(4.0)[:, None])
-    torch.testing.assert_close(found[:, 0].abs(), torch.tensor([1.5, 0.5, 0.5, 1.5]).double())
-    assert torch.equal(found[:, 1], torch.zeros(4).double())
-
-
-def test_aligned_finds_the_way_back_and_never_farther_than_the_mean():
-    f = points(15, 2)
-    torch.testing.assert_close(aligned(turned(f), f), f)
-    mirrored = f * torch.tensor([1.0, -1.0])
-    torch.testing.assert_close(aligned(mirrored.numpy(), f.numpy()), f)
-    other = points(15, 2, seed=8)
-    left = (aligned(other, f) - f).square().sum()
-    assert left <= (f - f.mean(dim=0)).square().sum()
-    for angle in torch.linspace(0, 6, 25).double():  # no other turn at this scale is closer
-        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).reshape(2, 2)
-        moved = (aligned(other, f) - f.mean(dim=0)) @ turn + f.mean(dim=0)
-        assert left <= (moved - f).square().sum() + 1e-9
-    torch.testing.assert_close(aligned(torch.ones(15, 2), f), f.mean(dim=0).expand(15, 2))
-
-
 @pytest.mark.parametrize(
     ("f", "y", "k"),
     [
@@ -173,13 +135,6 @@ def test_embeddings_of_other_images_are_refused(shapes: tuple[tuple[int, ...], .
             "gaps.diagonal(dim1=1, dim2=2).zero_()",
             "pass",
             lambda: test_coinciding_rows_count_their_triples_only(),
-        ),
-        (principal, "rows - rows.mean(dim=0)", "rows", test_a_line_has_one_component),
-        (
-            aligned,
-            "(u @ v)",
-            "(v @ u)",
-            test_aligned_finds_the_way_back_and_never_farther_than_the_mean,
         ),
     ],
 )

@@ -405,7 +405,6 @@ def test_features_that_do_not_pair_are_refused(loss: Loss, shapes: tuple[tuple[i
     [
         ({"tap": "block9"}, "no tap 'block9' in this Sequential; it has block1, block2, block3"),
         ({"tap": ""}, "no tap ''"),
-        ({"teacher_tap": "block1"}, "the teacher has no tap 'block1'; it has pool"),
         ({"beta_d": -1.0}, "the weight of the term 'distance' is -1.0; give 0 or more"),
         ({"beta_a": math.nan}, "the weight of the term 'angle' is nan"),
         ({"hard": math.inf}, "the weight of the term 'hard' is inf"),
@@ -420,6 +419,17 @@ def test_bad_settings_are_refused_at_construction(options: dict[str, Any], told:
         RKD(build("cnn2", 10, seed=0), Frozen(build("cnn4", 10, seed=1), None, "pool"), **options)
     assert told in str(error.value)
     assert str(error.value).count(". ") == 0
+
+
+def test_a_tap_that_the_teacher_lacks_is_refused_when_it_is_asked():
+    method = RKD(build("cnn2", 10, seed=0), Frozen(build("cnn4", 10, seed=1), None, "block1"))
+    with pytest.raises(ValueError, match="'pool'"):
+        method(Batch(torch.zeros(3, 1, 28, 28), torch.zeros(3, dtype=torch.long), torch.arange(3)))
+
+
+def test_a_bare_network_is_no_teacher():
+    with pytest.raises(ValueError, match="Frozen"):
+        RKD(build("cnn2", 10, seed=0), build("cnn4", 10, seed=1))  # type: ignore[arg-type]
 
 
 def test_other_classes_are_refused_where_logits_meet():
@@ -441,6 +451,9 @@ class Net:
     def __init__(self, net: nn.Module) -> None:
         self.net = net
         self.asked = 0
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return self.answers(batch, ())[0]
 
     def answers(self, batch: Batch, names: Iterable[str]) -> tuple[Tensor, dict[str, Tensor]]:
         self.asked += 1
