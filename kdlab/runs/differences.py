@@ -164,6 +164,14 @@ def difference(
     return Difference(x, images, frozenset((name, arm) for side in sides for arm in side))
 
 
+def joined(*found: Difference) -> Difference:
+    """Return the differences of several tables, each of other worlds, as one."""
+    x = [gap.x for gap in found if len(gap.x)]
+    images = {key: pair for gap in found for key, pair in gap.images.items()}
+    arms = frozenset[tuple[str, str]]().union(*(gap.arms for gap in found))
+    return Difference(pd.concat(x) if x else pd.Series(dtype=float), images, arms)
+
+
 def over_images(gap: Difference, world: str, level: float, unit: str = "") -> Interval | None:
     """Return the interval over replicates *and* test images, None where images are not known.
 

@@ -23,6 +23,8 @@ LOOKS: dict[str, tuple[str, str]] = {
     "Re-KD": ("#2A87BE", "P"),
     "Tf-KD_self": ("#9467B5", "<"),
     "Tf-KD_reg": ("#8B6B3D", ">"),
+    "SSKD": ("#2A87BE", "P"),
+    "same rows": ("#8B6B3D", ">"),
     "OKDDip": ("#9467B5", "<"),
     "ONE": ("#2A87BE", "P"),
     "independent": ("#333333", "o"),

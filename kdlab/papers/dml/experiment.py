@@ -20,7 +20,7 @@ from kdlab.papers.dml.arms import FeaturesToo, ShuffledPeer, cohort, pair, unlab
 from kdlab.papers.kd.arms import kd, labels
 from kdlab.papers.kd.experiment import SMOOTHED
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import Difference, difference
+from kdlab.runs.differences import Difference, difference, joined
 from kdlab.runs.evidence import Comparison
 
 Arms = dict[str, Callable[..., Any]]
@@ -78,14 +78,6 @@ def derived(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def everywhere(*found: Difference) -> Difference:
-    """Return the differences of several tables, each of other worlds, as one."""
-    full = [gap.x for gap in found if len(gap.x)]
-    images = {key: both for gap in found for key, both in gap.images.items()}
-    arms = frozenset[tuple[str, str]]().union(*(gap.arms for gap in found))
-    return Difference(pd.concat(full) if full else pd.Series(dtype=float), images, arms)
-
-
 def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
     """Return the claims on the tables {comparison: rows}, the primary ones first."""
     tables = {name: derived(table) for name, table in runs.items()}
@@ -96,7 +88,7 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
         return Claim(name, *TOLD[name], x, margin=margin, unit=unit)
 
     def over(*arms: Any) -> Difference:
-        return everywhere(*(difference(table, *arms) for table in worlds))
+        return joined(*(difference(table, *arms) for table in worlds))
 
     def seen(name: str, first: str, second: str, metric: str, unit: str = "points") -> Claim:
         x = difference(reader, first, second, metric)

@@ -17,7 +17,7 @@ from kdlab.papers.efficacy.arms import stopped, taught, teacher_alone
 from kdlab.papers.efficacy.told import TOLD
 from kdlab.papers.kd.arms import kd, kd_permuted, labels
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import Difference, difference
+from kdlab.runs.differences import Difference, difference, joined
 from kdlab.runs.evidence import Comparison
 
 MIDDLE, LARGE = "KD, middle teacher", "KD, large teacher"
@@ -82,14 +82,6 @@ COMPARISONS = [
     ),
 ]
 NATS = "nats of KL on training images"
-
-
-def joined(*gaps: Difference) -> Difference:
-    """Return the numbers of several comparisons, each of other worlds, as those of one."""
-    images = {key: pair for gap in gaps for key, pair in gap.images.items()}
-    x = [gap.x for gap in gaps if len(gap.x)]
-    arms = frozenset().union(*(gap.arms for gap in gaps))
-    return Difference(pd.concat(x) if x else pd.Series(dtype=float), images, arms)
 
 
 def everywhere(runs: Mapping[str, pd.DataFrame], first: str, second: str) -> Difference:

@@ -19,7 +19,7 @@ from kdlab.papers.fitnets.arms import DEPTH, hints_first, joint
 from kdlab.papers.fitnets.nets import KINDS
 from kdlab.papers.kd.arms import kd, labels
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import Difference, difference
+from kdlab.runs.differences import difference, joined
 from kdlab.runs.evidence import Comparison
 
 Arms = dict[str, Callable[..., Any]]
@@ -82,14 +82,6 @@ TOLD = {  # what a claim says, and what the paper, or others, have on it
 }
 
 
-def everywhere(*found: Difference) -> Difference:
-    """Return the differences of several tables, each of other worlds, as one."""
-    full = [gap for gap in found if len(gap.x)]
-    x = pd.concat([gap.x for gap in full]) if full else pd.Series(dtype=float)
-    images = {key: pair for gap in full for key, pair in gap.images.items()}
-    return Difference(x, images, frozenset().union(*(gap.arms for gap in found)))
-
-
 def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
     """Return the claims on the tables {comparison: rows}, the primary ones first."""
 
@@ -105,7 +97,7 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
     both = gap.x.index.intersection(skips.x.index)
     ends = [f"plain, {depth}: {HT}" for depth in (DEPTHS[-1], DEPTHS[0])]
     return [
-        primary("deep", everywhere(gap, *others)),
+        primary("deep", joined(gap, *others)),
         primary("label-hint", difference(deep, HT, LABEL)),
         primary("trained-hint", difference(deep, HT, CONTROL)),
         primary("after-resnet", skips, equal=True),
