@@ -25,7 +25,8 @@ SHARED, PAPER = 4150, 600  # lines of code: of all rooms but papers and tools, o
 APART = {"lab": 1250, "explorers": 250}  # what is counted beside the other shared rooms
 # mysteries: its made data and the net of its theory are a world of their own.
 # kd: it also holds its explorers and presets, which show how the other papers make theirs.
-LARGE = {"kd": 730, "mysteries": 625}
+# data_free: three methods, the networks and loops that dream, and what they give away.
+LARGE = {"kd": 730, "mysteries": 625, "data_free": 930}
 LONG = {
     "data",
     "models",

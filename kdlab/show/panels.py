@@ -47,15 +47,13 @@ def panel(draw: Draw, alt: str, **controls: widgets.ValueWidget) -> widgets.VBox
     Args:
         draw: takes the controls' values by name, returns a figure.
         alt: what the figure shows, for those who cannot see it; may name controls in braces.
-        controls: at most four, by the name of the argument they set; one with an attribute
-            ``counts`` is that many.
+        controls: at most four, by the name of the argument they set.
 
     Raises:
         ValueError: more than four controls.
     """
-    count = sum(getattr(control, "counts", 1) for control in controls.values())
-    if not 1 <= count <= 4:
-        raise ValueError(f"a panel got {count} controls; one to four stay readable.")
+    if not 1 <= len(controls) <= 4:
+        raise ValueError(f"a panel got {len(controls)} controls; one to four stay readable.")
     start = {name: control.value for name, control in controls.items()}
     bundle(draw(**start), alt.format(**start))
     failures: list[Exception] = []
@@ -109,8 +107,6 @@ def ends(control: widgets.ValueWidget) -> list[Any]:
     Raises:
         TypeError: a kind of control whose ends are not known here.
     """
-    if hasattr(control, "ends"):
-        return list(control.ends())
     if hasattr(control, "options"):
         values = control._options_values  # what `options` means: values, pairs or a dict
         return [values[0], values[-1]]

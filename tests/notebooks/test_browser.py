@@ -19,10 +19,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from nbformat.v4 import new_code_cell
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from kdlab.tools import course, notebooks
+from kdlab.tools import course
 
 ROOT = Path(__file__).parents[2]
 FIRST = "notebooks/00_kd.ipynb"  # what ``make lab`` opens
@@ -175,45 +174,3 @@ def picture_of(panel: Locator) -> tuple[str, str]:
     """Return the alternative text and the bytes, as text, of the panel's figure."""
     image = panel.locator("img").last
     return image.get_attribute("alt") or "", image.get_attribute("src") or ""
-
-
-def only(source: Path, target: Path, *starts: str) -> Path:
-    """Write a notebook of those code cells of `source` that hold one of `starts`, and an end."""
-    nb = notebooks.read(source)
-    kept = [c for c in notebooks.code_cells(nb) if any(start in c.source for start in starts)]
-    assert len(kept) == len(starts)
-    for cell in kept:
-        cell.outputs = []
-    nb.cells = [*kept, new_code_cell("print('all', 'done')")]
-    target.write_text(notebooks.text(nb), encoding="utf-8")
-    return target
-
-
-def test_points_are_moved_by_keyboard(tmp_path: Path) -> None:
-    parts = ("budget =", "settings = plan(budget)", "start = {", "points=Points(")
-    source = only(ROOT / "notebooks/05_rkd.ipynb", tmp_path / "points.ipynb", *parts)
-    with opened(tmp_path, source) as page:
-        run_all(page, "all done")
-        panel = page.locator(".jp-OutputArea-output", has=page.get_by_role("slider")).first
-        second = panel.get_by_role("button", name="B", exact=True)
-        slide, image = panel.get_by_role("slider").first, panel.locator("img").last
-        at = panel.locator(".widget-readout").first
-        expect(at).to_have_text("-1.5")  # x of A
-
-        slide.scroll_into_view_if_needed()
-        pictures = [image.get_attribute("src") or ""]
-        for key, there in [("ArrowRight", "-1.25"), ("End", "2.0")]:
-            slide.focus()
-            page.keyboard.press(key)
-            expect(at).to_have_text(there)
-            moved = expect(image)
-            moved.not_to_have_attribute("src", pictures[-1], timeout=MOVE_SECONDS * 1000)
-            pictures.append(image.get_attribute("src") or "")
-
-        second.focus()
-        page.keyboard.press("Space")
-        expect(at).to_have_text("0.75")  # x of B; choosing a point moves none
-        assert image.get_attribute("src") == pictures[-1] and len(set(pictures)) == 3
-        panel.get_by_role("button", name="Reset").click()
-        expect(image).to_have_attribute("src", pictures[0], timeout=MOVE_SECONDS * 1000)
-        expect(page.locator(ERRORS)).to_have_count(0)

@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
 
-from kdlab.papers.rkd.points import Points
 from kdlab.show import panels
 from kdlab.show.panels import choice, drive, ends, panel, slider
 from kdlab.show.plots import figure
@@ -202,67 +201,3 @@ def test_controls_start_where_they_are_told_and_say_what_they_are(make: Any) -> 
     assert (control.value, control.description) == (2, "temperature")
     assert control.style.description_width == "130px"  # a long label is not cut
     assert getattr(control, "continuous_update", False) is False
-
-
-# --- points in the plane
-
-
-def corners() -> Points:
-    """Return three points on a grid from -2 to 2."""
-    start = {"A": (0, 0), "B": (2, 0), "C": (0, 1)}
-    return Points(start, [-2, -1, 0, 1, 2])
-
-
-def test_moving_one_point_leaves_the_others():
-    points = corners()
-    assert points.value == ((0, 0), (2, 0), (0, 1))
-    x, y = points.sliders
-    points.chosen.value = 1
-    assert (x.value, y.value) == (2, 0) and points.value == ((0, 0), (2, 0), (0, 1))
-    x.value = -1
-    assert points.value == ((0, 0), (-1, 0), (0, 1))
-    points.chosen.value = 2
-    y.value = -2
-    assert points.value == ((0, 0), (-1, 0), (0, -2))
-    points.chosen.value = 1
-    assert (x.value, y.value) == (-1, 0)
-
-
-def test_a_move_is_told_once():
-    points, told = corners(), []
-    points.observe(lambda change: told.append(change["new"]), "value")
-    points.chosen.value = 2
-    assert told == []
-    points.sliders[0].value = 2
-    assert told == [((0, 0), (2, 0), (2, 1))]
-
-
-def test_the_sliders_follow_a_value_set_from_outside():
-    points = corners()
-    points.chosen.value = 2
-    points.value = ((1, 1), (1, 1), (-2, 2))
-    assert [one.value for one in points.sliders] == [-2, 2]
-    assert points.value == ((1, 1), (1, 1), (-2, 2))
-
-
-def test_a_panel_of_points_is_driven_to_its_ends_and_reset():
-    drawn: list[Any] = []
-
-    def draw(points: Any, method: str) -> Figure:
-        drawn.append(points)
-        return line(1, method)
-
-    box = panel(
-        draw, "Points of the {method}, at {points}.", points=corners(), method=controls()["method"]
-    )
-    assert drive(box) == 4
-    assert {((-2, -2),) * 3, ((-2, -2), (0, 0), (2, 2))} <= set(drawn)
-    box.controls["points"].sliders[0].value = 2
-    box.children[0].children[-1].click()
-    assert box.controls["points"].value == drawn[-1] == ((0, 0), (2, 0), (0, 1))
-
-
-def test_points_count_as_three_controls():
-    extra = {name: slider(name, [1, 2], 1) for name in ("a", "b")}
-    with pytest.raises(ValueError, match="a panel got 5 controls"):
-        panel(line, ALT, points=corners(), **extra)

@@ -24,7 +24,7 @@ from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import WORLDS, replicate
 
 GROUNDS = ("#FFFFFF", "#111111", "#212121")  # JupyterLab's, light and dark
-KINDS = ("bars", "runs")
+KINDS = ("bars", "points", "runs")
 
 
 def luminance(colour: str) -> float:
