@@ -1,8 +1,8 @@
 """The lab: ablations without code. Rows in plain words, trained while one watches.
 
 `run` is what a worker process does, `methods` which losses there are, `rows` one row, `book` what
-was tried, `pace` how long it takes, `training` who works when, `cluster` where, `results` the numbers, `bench` all
-of it together, `widget` what one sees.
+was tried, `pace` how long it takes, `training` who works when, `cluster` where, `results` the
+numbers, `bench` all of it together, `widget` what one sees.
 """
 
 from collections.abc import Mapping, Sequence

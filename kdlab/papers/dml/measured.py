@@ -12,7 +12,7 @@ from kdlab.runs.differences import interval
 from kdlab.runs.rows import KEYS
 from kdlab.show.looks import look
 from kdlab.show.plots import band, dots, figure, show
-from kdlab.show.report import summary, table
+from kdlab.show.report import nothing, summary, table
 from kdlab.show.words import told
 
 Tables = Mapping[str, pd.DataFrame]
@@ -24,13 +24,6 @@ POINTS = {  # what the reader noted: the claims that answer it
     "Note: aligning features costs diversity": ("features", "diversity"),
     "Note: it works semi-supervised": ("unlabelled",),
 }
-
-
-def nothing(rows: pd.DataFrame, what: str) -> bool:
-    """Tell whether there are no rows, and say so."""
-    if rows.empty:
-        print(f"There is no evidence for {what} yet.")
-    return rows.empty
 
 
 def headline(tables: Tables) -> pd.DataFrame:

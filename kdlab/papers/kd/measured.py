@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from kdlab.runs.differences import interval
 from kdlab.show.plots import band, dots, figure, show
-from kdlab.show.report import summary, table
+from kdlab.show.report import nothing, summary, table
 from kdlab.show.words import in_words
 from kdlab.train.worlds import WORLDS
 
@@ -26,8 +26,7 @@ def panels(runs: pd.DataFrame, height: float) -> tuple[Figure, list[tuple[str, A
 def measures(soft: pd.DataFrame, name: str) -> None:
     """Show accuracy, likelihood, calibration and entropy of every arm in one world."""
     here = soft[soft["world"] == name]
-    if here.empty:
-        print(f"There is no evidence for {name}.")
+    if nothing(here, in_words(name)):
         return
     table(
         summary(here, ["accuracy", "nll", "ece", "entropy"]),

@@ -6,17 +6,10 @@ import pandas as pd
 
 from kdlab.runs.differences import interval
 from kdlab.show.plots import dots, figure, show
-from kdlab.show.report import summary, table
+from kdlab.show.report import nothing, summary, table
 from kdlab.show.words import in_words
 
 PAIRS = ("labels", "RKD", "KD", "RKD + KD")  # without and with relations, twice
-
-
-def nothing(runs: pd.DataFrame, what: str) -> bool:
-    """Tell whether there are no rows, and say so."""
-    if runs.empty:
-        print(f"There is no evidence for {what} yet.")
-    return runs.empty
 
 
 def panels(parts: Mapping[str, tuple[pd.DataFrame, str]], label: str, fold: str) -> None:

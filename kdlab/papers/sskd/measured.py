@@ -6,6 +6,7 @@ import pandas as pd
 
 from kdlab.runs.rows import KEYS
 from kdlab.show.plots import dots, figure, show
+from kdlab.show.report import nothing
 from kdlab.show.words import in_words
 
 
@@ -17,8 +18,7 @@ def headline(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def arms(rows: pd.DataFrame, what: str) -> None:
     """Draw a row of dots for each arm of one comparison, a panel a world."""
-    if rows.empty:
-        print(f"There is no evidence for {what} yet.")
+    if nothing(rows, what):
         return
     worlds = list(dict.fromkeys(rows["world"]))
     most = max(part["arm"].nunique() for _, part in rows.groupby("world"))

@@ -1,0 +1,66 @@
+"""What the evidence of notebook 11 shows, a figure or a table a question."""
+
+import pandas as pd
+from torch import Tensor
+
+from kdlab.papers.data_free.figures import gallery
+from kdlab.show.plots import dots, figure, show
+from kdlab.show.report import nothing, summary, table
+from kdlab.show.words import in_words
+
+COLLAPSED = 0.5  # share of the classes; a batch that names fewer has collapsed
+NEEDS = {  # what each source asks for beside the teacher's weights
+    "real data": "the images",
+    "other images": "some images",
+    "one image": "one photograph",
+    "shuffled pixels": "the images",
+    "records": "records of the data",
+    "DeepInversion": "batch norm",
+    "ADI": "batch norm",
+}
+COLUMNS = ["accuracy", "agreement", "diversity", "classes", "auc", "making"]
+
+
+def known(runs: pd.DataFrame, world: str) -> pd.DataFrame:
+    """Return the rows of one world, with a column of accuracies also where nothing is measured."""
+    here = runs[runs["world"] == world]
+    return here if "accuracy" in here else here.assign(accuracy=pd.Series(dtype=float))
+
+
+def prices(runs: pd.DataFrame, what: str, classes: int = 10) -> None:
+    """Show every source with what it gives, what it takes, and how often it collapsed."""
+    if nothing(runs, what):
+        return
+    rows, groups = summary(runs, [c for c in COLUMNS if c in runs]), runs.groupby("arm", sort=False)
+    if "classes" in runs:
+        few = groups["classes"].apply(lambda x: f"{(x < COLLAPSED * classes).sum()} of {len(x)}")
+        rows["collapsed"] = rows["arm"].map(few)
+        rows["kB"] = rows["arm"].map(groups["bytes"].mean() / 1000)
+    needs = [
+        next((t for k, t in NEEDS.items() if arm.startswith(k)), "nothing") for arm in rows["arm"]
+    ]
+    told = f"{what}: mean ± half of the 95 % interval; accuracy, agreement, diversity, auc in %; "
+    table(
+        rows.assign(needs=needs).replace("nan", "–"),
+        told + "making in seconds; kB beside the weights.",
+        fold=what,
+    )
+
+
+def arms(runs: pd.DataFrame, what: str, **metrics: str) -> None:
+    """Draw a row an arm, a panel for each of `metrics`, column = words, a figure a world."""
+    nothing(runs, what)
+    for world, here in runs.groupby("world", sort=False):
+        groups, title = here.groupby("arm", sort=False), f"{what}: {in_words(str(world))}"
+        size = (10.5, 1 + 0.42 * len(groups))
+        fig, axes = figure(1, len(metrics), size=size, sharey=True, squeeze=False)
+        for ax, (metric, words) in zip(axes[0], metrics.items(), strict=True):
+            dots(ax, here, metric, label=words)
+        means = groups[list(metrics)].mean().round(1).to_dict()
+        show(fig, f"{title}. Means of {', '.join(metrics.values())}, by arm: {means}", fold=title)
+
+
+def pictures(images: dict[str, Tensor], what: str) -> None:
+    """Show stored images, a row a name, where there are any."""
+    if images:
+        show(gallery(images), f"{what}: rows of made images: {', '.join(images)}.", fold=what)
