@@ -172,6 +172,14 @@ def joined(*found: Difference) -> Difference:
     return Difference(pd.concat(x) if x else pd.Series(dtype=float), images, arms)
 
 
+def minus(one: Difference, other: Difference) -> pd.Series:
+    """Return how much larger one difference is than another, in the replicates that both have."""
+    if one.x.empty or other.x.empty:
+        return pd.Series(dtype=float)
+    both = one.x.index.intersection(other.x.index)
+    return one.x[both] - other.x[both]
+
+
 def over_images(gap: Difference, world: str, level: float, unit: str = "") -> Interval | None:
     """Return the interval over replicates *and* test images, None where images are not known.
 

@@ -17,7 +17,7 @@ from kdlab.papers.efficacy.arms import stopped, taught, teacher_alone
 from kdlab.papers.efficacy.told import TOLD
 from kdlab.papers.kd.arms import kd, kd_permuted, labels
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import Difference, difference, joined
+from kdlab.runs.differences import Difference, difference, joined, minus
 from kdlab.runs.evidence import Comparison
 
 MIDDLE, LARGE = "KD, middle teacher", "KD, large teacher"
@@ -103,7 +103,7 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
     def farther(pupil: str) -> Difference:
         return difference(students, f"{pupil}, largest", f"{pupil}, middle", "KL train")
 
-    lead = everywhere(runs, f"{LARGE}, early", "labels, early").x
+    lead = everywhere(runs, f"{LARGE}, early", "labels, early")
     small, wide = farther("small"), farther("large")
     return [
         primary("bad-teacher", everywhere(runs, MIDDLE, LARGE)),
@@ -112,12 +112,12 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
         primary("kd-stop", difference(remedies, tuple(STOPS), LARGE), 0.53),
         primary("es-teacher", difference(remedies, LARGE, LONG)),
         seen("below-scratch", everywhere(runs, "labels", LARGE)),
-        seen("fading", (lead - everywhere(runs, LARGE, "labels").x).dropna()),
+        seen("fading", minus(lead, everywhere(runs, LARGE, "labels"))),
         seen("confidence", difference(remedies, EQUAL, LARGE)),
         seen("timing", difference(more, next(iter(STOPS)), SPREAD)),
         seen("long-teachers", difference(more, MIDDLE_LONG, LONG)),
         seen("mimic", small, unit=NATS),
-        seen("capacity", (small.x - wide.x).dropna(), unit=NATS),
+        seen("capacity", minus(small, wide), unit=NATS),
         seen("wide-student", difference(students, "large, middle", "large, largest")),
         Claim("chain", *TOLD["chain"], primary=False, why="an equality needs many runs of chains"),
         Claim("imagenet", *TOLD["imagenet"], primary=False, why="it needs ImageNet"),

@@ -19,7 +19,7 @@ from kdlab.papers.fitnets.arms import DEPTH, hints_first, joint
 from kdlab.papers.fitnets.nets import KINDS
 from kdlab.papers.kd.arms import kd, labels
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import difference, joined
+from kdlab.runs.differences import difference, joined, minus
 from kdlab.runs.evidence import Comparison
 
 Arms = dict[str, Callable[..., Any]]
@@ -94,7 +94,6 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
     deep, one_stage = runs["deep"], runs["joint"]
     gap, skips = difference(deep, HT, "KD"), difference(runs["skips"], HT, "KD")
     others = [difference(runs[name], HT, "KD") for name in ("clothes", "photographs")]
-    both = gap.x.index.intersection(skips.x.index)
     ends = [f"plain, {depth}: {HT}" for depth in (DEPTHS[-1], DEPTHS[0])]
     return [
         primary("deep", joined(gap, *others)),
@@ -103,7 +102,7 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
         primary("after-resnet", skips, equal=True),
         primary("joint", difference(one_stage, "joint", "KD"), 0.5),
         primary("benchmark", difference(one_stage, "hint alone", "labels"), 0.5),
-        seen("fade", gap.x[both] - skips.x[both].to_numpy()),
+        seen("fade", minus(gap, skips)),
         seen("patience", difference(runs["patience"], HT, "KD")),
         seen("beats-teacher", difference(deep, HT, "teacher")),
         seen("depth-pays", difference(runs["grid"], *ends)),

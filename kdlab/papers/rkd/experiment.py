@@ -17,7 +17,7 @@ from kdlab.papers.kd.arms import kd, labels
 from kdlab.papers.kd.experiment import SMOOTHED
 from kdlab.papers.rkd.arms import hint, mark, rkd, triplets, unlabelled
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import Difference, difference
+from kdlab.runs.differences import Difference, difference, minus
 from kdlab.runs.evidence import Comparison
 
 Arms = dict[str, Callable[..., Any]]
@@ -100,13 +100,13 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
         primary("closer", difference(orders, "RKD + KD", "KD", "correlation"), 1.0, "hundredths"),
         primary("right-examples", difference(orders, "RKD", dealt)),
         seen("kd-on-top", across("RKD + KD", "RKD")),
-        seen("better-with-kd", (gain.x - across("RKD", "labels").x).dropna()),
+        seen("better-with-kd", minus(gain, across("RKD", "labels"))),
         seen("smoothing", across("RKD", *SMOOTHED)),
         seen("order", difference(orders, "RKD", "first order: features")),
         seen("angles", difference(orders, "third: angles", "second: distances")),
         seen("free-length", difference(sides, free, sphere)),
         seen("beats-teacher", ahead),
-        seen("specialise", ahead.x - difference(unseen, free, "teacher", "inverted").x),
+        seen("specialise", minus(ahead, difference(unseen, free, "teacher", "inverted"))),
         seen("few-shot", None, "few-shot tasks are left out"),
         seen("self", None, "self-distillation is left out"),
     ]

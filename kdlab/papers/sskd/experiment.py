@@ -17,7 +17,7 @@ import pandas as pd
 from kdlab.papers.kd.arms import kd, labels
 from kdlab.papers.sskd.arms import kd_told, same_rows, sskd
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import difference, joined
+from kdlab.runs.differences import difference, joined, minus
 from kdlab.runs.evidence import Comparison
 
 Arms = dict[str, Callable[..., Any]]
@@ -71,9 +71,7 @@ TOLD = {  # what a claim says, and what the paper has on it
 
 def saved(less: pd.DataFrame) -> pd.Series:
     """Return what noise costs KD, minus what it costs SSKD, in points."""
-    gaps = [difference(less, f"SSKD{end}", f"KD{end}").x for end in (f", {NOISE}", "")]
-    both = gaps[0].index.intersection(gaps[1].index)
-    return gaps[0][both] - gaps[1][both]
+    return minus(*(difference(less, f"SSKD{end}", f"KD{end}") for end in (f", {NOISE}", "")))
 
 
 def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:

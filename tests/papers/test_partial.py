@@ -1,0 +1,42 @@
+"""Evidence grows comparison by comparison: the rules of every paper bear what is not there yet."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kdlab.runs.claims import judge
+from kdlab.runs.evidence import tables
+from kdlab.tools.gather import experiments
+
+
+def parts() -> Iterator[Any]:
+    """Yield (stem, which comparison is there alone) for all that have evidence, and none at all."""
+    for stem, paper in experiments().items():
+        found = tables(stem, paper.COMPARISONS)
+        yield pytest.param(stem, "", id=f"{stem}, none")
+        for name in [name for name, table in found.items() if len(table)]:
+            yield pytest.param(stem, name, id=f"{stem}, {name}")
+
+
+@pytest.mark.parametrize(("stem", "name"), list(parts()))
+def test_claims_are_judged_on_any_part_of_the_evidence(stem: str, name: str) -> None:
+    paper = experiments([stem])[stem]
+    whole = tables(stem, paper.COMPARISONS)
+    alone = {other: table if other == name else table[:0] for other, table in whole.items()}
+    for other, table in alone.items():
+        table.attrs["name"] = other
+    for runs in (alone, {other: first_world(table) for other, table in alone.items()}):
+        judged = judge(paper.claims(runs), stem)
+        assert len(judged) and set(judged.loc[judged["n"] > 0, "world"]) <= worlds(runs)
+
+
+def first_world(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the first world."""
+    return table[table["world"] == table["world"].iloc[0]] if len(table) else table
+
+
+def worlds(runs: dict[str, pd.DataFrame]) -> set[str]:
+    """Return the worlds of all tables."""
+    return set().union(*(table["world"] for table in runs.values()))
