@@ -46,7 +46,7 @@ class Records:
         for name, (mean, L) in self.layers.items():
             if L is not None:
                 luck = torch.randn(len(y), mean.shape[1], generator=source)
-                found[name] = found[name] + torch.einsum("buv,bv->bu", L[y], luck)
+                found[name] = found[name] + torch.einsum("nuv,nv->nu", L[y], luck)
         return found
 
     @property
