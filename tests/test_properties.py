@@ -17,9 +17,20 @@ from kdlab.data import load
 from kdlab.data.checks import CHANNELS, check_images
 from kdlab.measure import cka, fidelity, scores, softness
 from kdlab.models import logits_in
+from kdlab.papers.byot import method as byot
+from kdlab.papers.data_free import losses as dreams
 from kdlab.papers.dml.method import TARGETS, mimicry_loss
+from kdlab.papers.efficacy.method import stop_loss
+from kdlab.papers.fitnets import method as fitnets
 from kdlab.papers.kd.method import kd_loss
+from kdlab.papers.lsr.method import reg_term, soft_term
+from kdlab.papers.mysteries.method import pull_up
+from kdlab.papers.okddip.method import okddip_loss, one_terms
+from kdlab.papers.okddip.mutual import mutual_loss
 from kdlab.papers.rkd.method import rkd_angle, rkd_distance
+from kdlab.papers.sskd.method import transfer_loss
+from kdlab.papers.sskd.pretext import contrastive_loss
+from kdlab.papers.understanding.method import partial_loss
 from kdlab.train.frozen import Frozen
 from kdlab.train.gate import checked
 from kdlab.train.method import hard_loss
@@ -82,6 +93,48 @@ def test_relations_are_numbers_with_gradients(z):
     loss = rkd_distance(f_s, f_t) + rkd_angle(f_s, f_t)
     loss.backward()
     assert loss.isfinite() and f_s.grad.isfinite().all()
+
+
+def stop(z: list[Tensor], y: Tensor, T: float) -> Tensor:
+    return stop_loss(z[0], z[1], y, T, (0.1, 0.9))
+
+
+def one(z: list[Tensor], y: Tensor, T: float) -> Tensor:
+    gate = torch.full((len(y), 3), 1 / 3)
+    return sum(one_terms(torch.stack(z), gate, y, T).values(), torch.zeros(()))
+
+
+LOSSES = {  # what it is, of three tables (B, C), labels (B,) and a temperature
+    "kd_stop": stop,
+    "Re-KD": lambda z, y, T: soft_term(z[0], z[1], T),
+    "Tf-KD_reg": lambda z, y, T: reg_term(z[0], y, T),
+    "partial target": lambda z, y, T: partial_loss(z[0], z[1], y, T, 0.7),
+    "hint": lambda z, y, T: fitnets.hint_loss(*(t[:, :, None, None] for t in z[:2])),
+    "FitNets' soft term": lambda z, y, T: fitnets.soft_loss(z[0], z[1], T),
+    "exits": lambda z, y, T: byot.byot_loss(z, z, y, T, 0.3, 0.03),
+    "exits' hint": lambda z, y, T: byot.hint_loss(z[0], z[1]),
+    "pull up": lambda z, y, T: pull_up(z[0], z[1], T),
+    "transfer": lambda z, y, T: transfer_loss(z[0], z[1], T, y > 0),
+    "contrastive": lambda z, y, T: contrastive_loss(z[0], z[1], torch.arange(len(y)), max(T, 1)),
+    "OKDDip": lambda z, y, T: okddip_loss(torch.stack(z), torch.full((len(y), 2, 2), 0.5), y, T, 1),
+    "ONE": one,
+    "mutual": lambda z, y, T: mutual_loss(torch.stack(z)),
+    "records": lambda z, y, T: dreams.record_loss(z[0], z[1]),
+    "one-hot": lambda z, y, T: dreams.one_hot_loss(z[0]),
+    "activation": lambda z, y, T: dreams.activation_loss(z[0]),
+    "balance": lambda z, y, T: dreams.balance_loss(z[0]),
+    "competition": lambda z, y, T: dreams.competition_loss(z[0], z[1], T),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(z=three(), T=st.floats(0.1, 50), data=st.data())
+def test_every_loss_and_its_gradient_are_finite(name, z, T, data):
+    z = [table.float() for table in z]
+    y = torch.tensor([data.draw(st.integers(0, z[0].shape[1] - 1)) for _ in z[0]])
+    loss = LOSSES[name]([z[0].requires_grad_(), *z[1:]], y, T)
+    loss.backward()
+    assert loss.isfinite() and loss.dim() == 0 and z[0].grad.isfinite().all()
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.lists(st.integers(1, 5), max_size=3))

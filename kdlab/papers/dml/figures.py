@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kdlab.measure import divergence, logits_of
 from kdlab.papers.dml.method import Cohort, mimicry_loss
 from kdlab.show.looks import LOOKS
-from kdlab.show.plots import figure, picture
+from kdlab.show.plots import figure, picture, ticks
 from kdlab.train.fit import fit
 from kdlab.train.method import hard_loss
 from kdlab.train.worlds import Replicate
@@ -95,7 +95,7 @@ def explorer(story: Story, image: int, moment: int, peer: int, target: str) -> F
         at = np.arange(len(step)) + side
         axes[2].bar(at, step.numpy(), 0.4, color=LOOK[name], label=name)
     axes[2].axhline(0, color="#333333", linewidth=0.8)
-    ticks(axes[2], story.classes)
+    named(axes[2], story.classes)
     most = max(1.0, *(float(step.abs().max()) for _, step in found.values()))
     axes[2].set(ylim=(-1.25 * most, 1.25 * most), ylabel="step on the logit")
     axes[2].set_title(f"Asked of peer {peer + 1}")
@@ -111,15 +111,13 @@ def answers(ax: Axes, z: Tensor, classes: Sequence[str]) -> None:
     for k, colour in zip(range(len(q)), PEERS, strict=False):
         at = np.arange(len(classes)) + (k - (len(q) - 1) / 2) * wide
         ax.bar(at, q[k], wide, color=colour, label=f"$q_{k + 1}$")
-    ticks(ax, classes)
+    named(ax, classes)
     ax.set(ylim=(0, 1.22), yticks=np.linspace(0, 1, 6))  # the legend lies above all bars
     ax.legend(loc="upper right", ncols=len(q), columnspacing=1, handlelength=1)
 
 
-def ticks(ax: Axes, classes: Sequence[str]) -> None:
-    """Name the classes below the axis, ten at most; turn names that are longer than a digit."""
-    step = max(1, len(classes) // 10)
-    turned = 60 if max(map(len, classes)) > 2 else 0
-    ax.set_xticks(range(0, len(classes), step), list(classes)[::step], rotation=turned)
+def named(ax: Axes, classes: Sequence[str]) -> None:
+    """Name the classes below the axis."""
+    ticks(ax, classes)
     ax.set_xlabel("class")
     ax.grid(visible=False, axis="x")

@@ -77,7 +77,7 @@ def explorer(
     axes[2].set_yticks(at[::step], list(classes)[::step])
     axes[2].set(xlim=(0, 1.02), title="Teacher: which class?")
     axes[2].invert_yaxis()
-    axes[2].legend(loc="lower right")
+    fig.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     shade = 0.2 + 0.8 * now.keep.float()[:, None].expand_as(now.q)
     axes[3].imshow(now.q.numpy(), aspect="auto", vmin=0, alpha=shade.numpy())
     axes[3].axhspan(now.row - 0.5, now.row + 0.5, fill=False, ec=COLOURS["view"], lw=2)
