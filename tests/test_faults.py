@@ -28,6 +28,7 @@ from tests import faults
 from tests.data import test_data
 from tests.faults import fault
 from tests.lab import test_training  # noqa: F401 - their rows stand in the table
+from tests.notebooks import test_notebook_00  # noqa: F401
 from tests.runs import test_compare, test_evidence  # noqa: F401
 
 

@@ -1,10 +1,12 @@
 """Notebook 00: numbers typed in prose, arms that are those of the evidence, widgets that move."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from nbclient import NotebookClient
 
 from kdlab.budget import plan
 from kdlab.models import build, size
@@ -13,8 +15,10 @@ from kdlab.tools import notebooks
 from kdlab.tools.notebooks import code_cells
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import WORLDS, replicate
+from tests.faults import fault
 from tests.papers.exercise_texts import namespace
 
+STARTS = ("tables =", "from kdlab.papers.kd import explorers")
 PATH = Path(__file__).parents[2] / "notebooks" / "00_kd.ipynb"
 WORLD = plan("lesson").world("mnist5k")
 TINY = replace(WORLD, teacher_net="cnn4", recipe=Recipe(steps=8), teacher_recipe=Recipe(steps=8))
@@ -79,3 +83,35 @@ def tables_of():
     from kdlab.runs import evidence
 
     return evidence.tables("00_kd", experiment.COMPARISONS)
+
+
+@fault(
+    "Cells of a notebook are run out of order",
+    "The missing name is told; after the cells before it, the same cell goes on, from store.",
+)
+def test_cells_out_of_order() -> None:
+    nb = notebooks.read(PATH)
+    cells, by_start = code_cells(nb), {}
+    for place, cell in enumerate(nb.cells):
+        by_start |= {start: place for start in STARTS if cell.source.startswith(start)}
+    cells[0].source = cells[0].source.replace('"lesson"', '"ci"')
+    client = NotebookClient(nb, resources={"metadata": {"path": str(PATH.parent)}})
+    client.allow_errors = True
+
+    def run(place: int) -> tuple[str, str]:
+        """Return the name of the error, if there is one, and all that the cell says."""
+        outputs = client.execute_cell(nb.cells[place], place).outputs
+        said = [str(o.get("text", o.get("data", {}).get("text/plain", ""))) for o in outputs]
+        failed = [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
+        return "".join(failed), "".join(said)
+
+    train = by_start["tables ="]
+    with client.setup_kernel():
+        assert run(by_start["from kdlab.papers.kd import explorers"])[0] == ""
+        assert run(train)[0] == "NameError: name 'evidence' is not defined"
+        for place in range(train):
+            if nb.cells[place].cell_type == "code":
+                assert run(place)[0] == ""
+        assert run(train)[0] == ""
+        failed, said = run(train)
+        assert not failed and re.search(r"students: (\d+) of \1 done, \1 of them from store", said)
