@@ -48,7 +48,7 @@ def test_shuffle(answer: Callable[..., Tensor]) -> str:
     got = answer(x.clone(), torch.Generator().manual_seed(1))
     kept = torch.equal(got.flatten(1).sort(1).values, x.flatten(1).sort(1).values)
     slip_unless(kept, "an image must keep its own pixels: were some lost, or given to others?")
-    slip_unless(not torch.equal(got, x), "nothing moved.")
+    slip_unless(not torch.equal(got, x), "nothing moved: no pixel has another place.")
     slip_unless(
         not (got == got[:1]).all(), "all images got one order: a place still means a place."
     )
