@@ -15,14 +15,21 @@ from torch import nn
 from bench.setting import Setting
 from bench.timing import threads
 from kdlab.data import Data
+from kdlab.measure import logits_of
 from kdlab.papers.byot.method import BYOT
-from kdlab.papers.dml.method import DML, DMLInTurn
+from kdlab.papers.data_free.method import DataFree
+from kdlab.papers.dml.method import DML, Cohort, DMLInTurn
 from kdlab.papers.efficacy.method import KDStop
 from kdlab.papers.fitnets.method import Hints, Joint, Soft
 from kdlab.papers.kd.method import KD
 from kdlab.papers.lsr.method import Distil, Share, TfReg
 from kdlab.papers.mysteries.method import ViewKD
+from kdlab.papers.okddip.method import ONE, OKDDip
+from kdlab.papers.okddip.nets import SIZE
 from kdlab.papers.rkd.method import RKD
+from kdlab.papers.sskd.method import SSKD, SameRows, SSKDMoves
+from kdlab.papers.sskd.pretext import Pretext
+from kdlab.papers.sskd.views import Views
 from kdlab.papers.understanding.method import PartialKD, Reweighted
 from kdlab.train.fit import fit
 from kdlab.train.frozen import Frozen
@@ -55,12 +62,38 @@ def paired(method: Any) -> Build:
     return lambda student, teacher, data: method([student(0), student(1)])
 
 
+def grouped(method: Any, size: int) -> Build:
+    """Build a method of `size` students."""
+    return lambda student, teacher, data: method([student(k) for k in range(size)])
+
+
+def turned(method: Any) -> Build:
+    """Build a method on views of the images; its head of the teacher is as it begins."""
+
+    def build(student: Any, teacher: Any, data: Data) -> nn.Module:
+        views = Views(teacher, data, getattr(method, "pool", "rotations"))
+        parts = [] if method is SameRows else [Pretext(views).head]
+        return method(student(0), views, *parts)
+
+    return build
+
+
+def made(student: Any, teacher: Any, data: Data) -> nn.Module:
+    """Build the method that looks at made images; here the data's own stand for these."""
+    x = data.train.x
+    return DataFree(student(0), x, logits_of(teacher.net, x))
+
+
 METHODS: dict[type[nn.Module], Build] = {
     **{method: alone(method) for method in (CE, Share, TfReg, BYOT)},
     **{method: taught(method) for method in (KD, KDStop, RKD, Distil, PartialKD, Reweighted)},
     **{method: taught(method) for method in (Soft, ViewKD)},
     **{method: shown(method) for method in (Hints, Joint)},
     **{method: paired(method) for method in (DML, DMLInTurn)},
+    Cohort: grouped(Cohort, 3),
+    **{method: grouped(method, SIZE) for method in (OKDDip, ONE)},
+    **{method: turned(method) for method in (SSKD, SSKDMoves, SameRows)},
+    DataFree: made,
 }
 
 
