@@ -57,11 +57,6 @@ def shown(method: Any) -> Build:
     return lambda student, teacher, data: method(student(0), teacher, data)
 
 
-def paired(method: Any) -> Build:
-    """Build a method of two students."""
-    return lambda student, teacher, data: method([student(0), student(1)])
-
-
 def grouped(method: Any, size: int) -> Build:
     """Build a method of `size` students."""
     return lambda student, teacher, data: method([student(k) for k in range(size)])
@@ -89,7 +84,7 @@ METHODS: dict[type[nn.Module], Build] = {
     **{method: taught(method) for method in (KD, KDStop, RKD, Distil, PartialKD, Reweighted)},
     **{method: taught(method) for method in (Soft, ViewKD)},
     **{method: shown(method) for method in (Hints, Joint)},
-    **{method: paired(method) for method in (DML, DMLInTurn)},
+    **{method: grouped(method, 2) for method in (DML, DMLInTurn)},
     Cohort: grouped(Cohort, 3),
     **{method: grouped(method, SIZE) for method in (OKDDip, ONE)},
     **{method: turned(method) for method in (SSKD, SSKDMoves, SameRows)},
@@ -108,10 +103,8 @@ def step_times(s: Setting, repeats: int = REPEATS, steps: int = STEPS) -> pd.Dat
     teacher, names = Frozen(s.teacher.net, s.data, TAPS), list(METHODS)
 
     def time(method: type[nn.Module], steps: int) -> float:
-        net, recipe = (
-            METHODS[method](s.new_student, teacher, s.data),
-            replace(s.recipe, steps=steps),
-        )
+        net = METHODS[method](s.new_student, teacher, s.data)
+        recipe = replace(s.recipe, steps=steps)
         return 1000 * fit(net, s.data, recipe, device="cpu").seconds.iloc[-1] / steps
 
     with threads(1):

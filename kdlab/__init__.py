@@ -24,6 +24,7 @@ _HOMES = {
     "runs.claims": "Claim",
     "runs.differences": "chosen cell interval paired",
     "runs": "evidence",
+    "show.arms": "show_arms",
     "show.falling": "live",
     "show.forest": "show_forest",
     "show.panels": "choice panel slider",

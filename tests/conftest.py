@@ -1,7 +1,8 @@
-"""What all tests share: a cache, one thread, a small data set, the devices, a cluster."""
+"""What all tests share: a cache, one thread, small data, the devices, a browser, a cluster."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +32,19 @@ def data() -> Data:
 def device(request: pytest.FixtureRequest) -> str:
     """The CPU, and CUDA where there is one."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Any]:
+    """The system's browser, for pages from disk."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.notebooks.test_browser import FLAGS, chromium
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -108,10 +108,9 @@ class Run:
             if self.kind == "teacher":
                 row: dict[str, Any] = {"classes": setting.teacher.stored().shape[1]}
             else:
-                if setting.net is not None and self.kind != "alone":
+                if setting.net is not None:  # `drawn` asks it once, and each row shall tell
                     rows = setting.data.train
-                    z = setting.teacher(Batch(*rows, stored=True))
-                    look_at_teacher(z, rows, setting.data.classes)
+                    look_at_teacher(setting.teacher(Batch(*rows)), rows, setting.data.classes)
                 row = measured(self.method(setting), setting)
         doubts = {str(w.message) for w in seen if issubclass(w.category, Suspicion)}
         row["doubt"] = "; ".join(sorted(doubts))

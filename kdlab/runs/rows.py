@@ -4,6 +4,7 @@
 """
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,13 @@ def write(notebook: str, table: pd.DataFrame, command: str, folder: Path = FOLDE
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_atomic(path.with_suffix(".npz"), buffer.getvalue())
     write_atomic(path, text.encode())
+
+
+def stacked(tables: Mapping[str, pd.DataFrame], *names: str) -> pd.DataFrame:
+    """Return the rows of several comparisons as one table; without any, a table with columns."""
+    full = [tables[name] for name in names if len(tables[name])]
+    none = pd.DataFrame(columns=[*KEYS, "seconds", "accuracy"])
+    return pd.concat(full, ignore_index=True) if full else none
 
 
 def command_of(notebook: str, name: str, folder: Path = FOLDER) -> str:

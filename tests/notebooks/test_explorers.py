@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from kdlab.papers.kd import explorers, figures
 from kdlab.show.explorers.bars import TEMPERATURES
 from kdlab.tools import course, notebooks, pages
-from tests.notebooks.test_browser import FLAGS, ROOT, chromium, lab
+from tests.notebooks.test_browser import ROOT, chromium, lab
 from tests.show.explorers.test_explorers import contrast
 
 SIZES = {"projector": (1366, 768), "phone": (360, 740)}
@@ -70,14 +70,6 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "page.html"
     path.write_text(pages.to_page(nb, "page"), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @contextmanager

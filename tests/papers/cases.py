@@ -1,7 +1,21 @@
-"""Logits, labels and gradients that the tests of several losses share."""
+"""Logits, labels and gradients that the tests of several losses share, and a tiny world."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from kdlab.train.recipe import Recipe
+from kdlab.train.worlds import World, world
+
+
+def tiny(**changes: Any) -> World:
+    """Return the world of digits with 100 labels, small nets and trainings of eight updates."""
+    short, nets = Recipe(steps=8), {"teacher_net": "cnn4", "student_net": "cnn2"}
+    return world(
+        "mnist5k",
+        **({"n_labelled": 100, "recipe": short, "teacher_recipe": short} | nets | changes),
+    )
 
 
 def logits(

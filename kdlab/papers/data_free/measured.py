@@ -4,9 +4,8 @@ import pandas as pd
 from torch import Tensor
 
 from kdlab.papers.data_free.figures import gallery
-from kdlab.show.plots import dots, figure, show
+from kdlab.show.plots import show
 from kdlab.show.report import nothing, summary, table
-from kdlab.show.words import in_words
 
 COLLAPSED = 0.5  # share of the classes; a batch that names fewer has collapsed
 NEEDS = {  # what each source asks for beside the teacher's weights
@@ -45,19 +44,6 @@ def prices(runs: pd.DataFrame, what: str, classes: int = 10) -> None:
         told + "making in seconds; kB beside the weights.",
         fold=what,
     )
-
-
-def arms(runs: pd.DataFrame, what: str, **metrics: str) -> None:
-    """Draw a row an arm, a panel for each of `metrics`, column = words, a figure a world."""
-    nothing(runs, what)
-    for world, here in runs.groupby("world", sort=False):
-        groups, title = here.groupby("arm", sort=False), f"{what}: {in_words(str(world))}"
-        size = (10.5, 1 + 0.42 * len(groups))
-        fig, axes = figure(1, len(metrics), size=size, sharey=True, squeeze=False)
-        for ax, (metric, words) in zip(axes[0], metrics.items(), strict=True):
-            dots(ax, here, metric, label=words)
-        means = groups[list(metrics)].mean().round(1).to_dict()
-        show(fig, f"{title}. Means of {', '.join(metrics.values())}, by arm: {means}", fold=title)
 
 
 def pictures(images: dict[str, Tensor], what: str) -> None:

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from kdlab.papers.dml.arms import SIGMAS
 from kdlab.papers.dml.experiment import FEATURES, INDEPENDENT, derived
 from kdlab.runs.differences import interval
-from kdlab.runs.rows import KEYS
+from kdlab.runs.rows import stacked
 from kdlab.show.looks import look
 from kdlab.show.plots import band, dots, figure, show
 from kdlab.show.report import nothing, summary, table
-from kdlab.show.words import told
+from kdlab.show.words import in_words, told
 
 Tables = Mapping[str, pd.DataFrame]
 POINTS = {  # what the reader noted: the claims that answer it
@@ -28,15 +28,15 @@ POINTS = {  # what the reader noted: the claims that answer it
 
 def headline(tables: Tables) -> pd.DataFrame:
     """Return the rows of the main arms in all worlds; without any, a table with columns."""
-    full = [tables[name] for name in ("pair", "clothes", "photographs") if len(tables[name])]
-    return pd.concat(full) if full else pd.DataFrame(columns=[*KEYS, "seconds", "accuracy"])
+    return stacked(tables, "pair", "clothes", "photographs")
 
 
 def measures(rows: pd.DataFrame, name: str) -> None:
     """Show accuracy, likelihood, calibration and entropy of every arm in one world."""
     here = rows[rows["world"] == name]
-    if not nothing(here, name):
-        caption = f"{name}, mean member ± half-width. Accuracy, ECE in %, NLL, entropy in nats."
+    if not nothing(here, in_words(name)):
+        told_as = f"{in_words(name)}, mean member ± half-width."
+        caption = f"{told_as} Accuracy, ECE in %, NLL, entropy in nats."
         columns = ["accuracy", "nll", "ece", "entropy"]
         table(summary(here, columns), caption, fold="What lies behind the mean")
 

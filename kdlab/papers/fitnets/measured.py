@@ -7,7 +7,7 @@ import pandas as pd
 from kdlab.papers.fitnets.experiment import BOTH, DEPTHS, HT
 from kdlab.papers.fitnets.nets import KINDS
 from kdlab.runs.differences import interval, paired
-from kdlab.runs.rows import KEYS
+from kdlab.runs.rows import stacked
 from kdlab.show.looks import look
 from kdlab.show.plots import dots, figure, show
 from kdlab.show.report import nothing, table
@@ -18,8 +18,7 @@ Tables = Mapping[str, pd.DataFrame]
 
 def headline(runs: Tables) -> pd.DataFrame:
     """Return the rows of the thin deep nets in all worlds; without any, a table with columns."""
-    full = [runs[name] for name in ("deep", "clothes", "photographs") if len(runs[name])]
-    return pd.concat(full) if full else pd.DataFrame(columns=[*KEYS, "seconds", "accuracy"])
+    return stacked(runs, "deep", "clothes", "photographs")
 
 
 def split(grid: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,11 @@ PAPER = {"teacher": "mlp800x800", "student": "mlp30x30"}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "works": {
-        "why": "500 labels, and a teacher that is far better than what the student finds alone.",
-        "rows": [LABELS, KD],
+        "why": (
+            "500 labels, and a teacher that is far better than what the student finds alone. Half "
+            "of the course's updates, so that the first answer is there soon."
+        ),
+        "rows": [LABELS | {"updates": 1000}, KD | {"updates": 1000}],
     },
     "fails, and why": {
         "why": (

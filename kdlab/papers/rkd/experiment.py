@@ -17,8 +17,9 @@ from kdlab.papers.kd.arms import kd, labels
 from kdlab.papers.kd.experiment import SMOOTHED
 from kdlab.papers.rkd.arms import hint, mark, rkd, triplets, unlabelled
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import Difference, difference, minus
+from kdlab.runs.differences import Difference, difference, joined, minus
 from kdlab.runs.evidence import Comparison
+from kdlab.runs.rows import stacked
 
 Arms = dict[str, Callable[..., Any]]
 OFF: dict[str, Any] = {"beta_d": 0.0, "beta_a": 0.0}
@@ -71,19 +72,17 @@ TOLD = {  # what a claim says, and what the paper has on it
 
 def headline(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the runs of all worlds of what also trains live."""
-    full = [runs[name] for name in HEADLINE if len(runs[name])]
-    return pd.concat(full or [runs[HEADLINE[0]].assign(accuracy=0.0)], ignore_index=True)
+    return stacked(runs, *HEADLINE)
 
 
 def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
     """Return the claims on the tables {comparison: rows}, the primary ones first."""
     orders, unseen, spheres = runs["orders"], runs["unseen"], runs["sphere"]
-    four, sides = headline(runs), pd.concat([unseen, spheres]) if len(spheres) else spheres
+    sides = pd.concat([unseen, spheres]) if len(spheres) else spheres
     dealt, sphere, free = "control: dealt", "RKD, on the sphere", "RKD, no labels"
 
     def across(first: str, *second: str) -> Difference:
-        gap = difference(four, first, second)
-        return replace(gap, arms=frozenset((n, a) for n in HEADLINE for a in (first, *second)))
+        return joined(*(difference(runs[name], first, second) for name in HEADLINE))
 
     def primary(name: str, x: Any, margin: float = 0.5, unit: str = "points") -> Claim:
         return Claim(name, *TOLD[name], x, margin=margin, unit=unit)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from kdlab.runs.rows import KEYS
+from kdlab.runs.rows import stacked
 from kdlab.show.plots import dots, figure, show
 from kdlab.show.report import nothing
 from kdlab.show.words import in_words
@@ -12,8 +12,7 @@ from kdlab.show.words import in_words
 
 def headline(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the rows of the headline in all worlds; without any, a table with columns."""
-    full = [runs[name] for name in ("ladder", "clothes", "photographs") if len(runs[name])]
-    return pd.concat(full) if full else pd.DataFrame(columns=[*KEYS, "seconds", "accuracy"])
+    return stacked(runs, "ladder", "clothes", "photographs")
 
 
 def arms(rows: pd.DataFrame, what: str) -> None:

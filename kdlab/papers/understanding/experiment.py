@@ -17,8 +17,9 @@ from kdlab.papers.kd.arms import kd, kd_permuted, labels
 from kdlab.papers.understanding.arms import flipped, geometry, part, reweighted, taught
 from kdlab.papers.understanding.method import MASSES
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import Difference, difference
+from kdlab.runs.differences import Difference, difference, joined
 from kdlab.runs.evidence import Comparison
+from kdlab.runs.rows import stacked
 
 CELLS = {  # (whose mass the label gets, how the other classes share the rest): arm
     ("mean", "even"): "smoothing at T",
@@ -88,15 +89,12 @@ def shares(v: Mapping[str, Any]) -> dict[str, Any]:
 
 def headline(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the evidence from every world of what also trains live."""
-    tables = [runs[name] for name in HEADLINE]
-    full = [table for table in tables if len(table)] or [tables[0].assign(accuracy=0.0)]
-    return pd.concat(full, ignore_index=True)
+    return stacked(runs, *HEADLINE)
 
 
 def across(runs: Mapping[str, pd.DataFrame], *arms: str) -> Difference:
     """Return the first arm minus the second in all worlds of HEADLINE that have both."""
-    gap = difference(headline(runs), *arms)
-    return replace(gap, arms=frozenset((name, arm) for name in HEADLINE for arm in arms))
+    return joined(*(difference(runs[name], *arms) for name in HEADLINE))
 
 
 def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:

@@ -14,6 +14,7 @@ from kdlab.papers.data_free.experiment import COMPARISONS, MINUS, TOLD
 from kdlab.papers.kd import arms as standing
 from kdlab.runs import evidence
 from kdlab.runs.claims import judge
+from kdlab.show import arms as drawn
 from kdlab.show.panels import drive, panel, slider
 from kdlab.train.worlds import WORLDS
 
@@ -98,7 +99,8 @@ def test_runs_that_several_tables_need_are_the_same_runs():
 @pytest.fixture
 def shown(monkeypatch):
     found = []
-    monkeypatch.setattr(measured, "show", lambda fig, alt, fold="": found.append((fig, alt)))
+    for module in (measured, drawn):
+        monkeypatch.setattr(module, "show", lambda fig, alt, fold="": found.append((fig, alt)))
     monkeypatch.setattr(measured, "table", lambda frame, told, **_: found.append((frame, told)))
     return found
 
@@ -106,7 +108,7 @@ def shown(monkeypatch):
 def test_without_evidence_everything_says_so(shown, capsys, tmp_path):
     tables = empty()
     measured.prices(tables["sources"], "sources")
-    measured.arms(tables["terms"], "terms", accuracy="%")
+    drawn.show_arms(tables["terms"], "terms", accuracy="%")
     measured.pictures(gallery.kept("terms", tmp_path / "none.npz"), "terms")
     told = capsys.readouterr().out
     assert not shown and told.count("There is no evidence") == 2 and "gallery" in told
@@ -123,7 +125,7 @@ def test_prices_count_what_collapsed(shown):
 
 
 def test_arms_are_drawn_with_their_means(shown):
-    measured.arms(made_up()["privacy"], "leak", records="dB", weights="dB")
+    drawn.show_arms(made_up()["privacy"], "leak", records="dB", weights="dB")
     ((fig, alt),) = shown
     assert len(fig.axes) == 2 and all(name in alt for name in experiment.PRIVACY)
 

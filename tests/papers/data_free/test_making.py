@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdlab.budget import plan
 from kdlab.data import Batch
 from kdlab.measure import logits_of
 from kdlab.models import build, tap
@@ -26,16 +25,10 @@ from kdlab.train.frozen import Frozen
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import replicate
 from tests.mutants import assert_caught
+from tests.papers.cases import tiny
 from tests.papers.data_free.oracles import bn_loss as slow_bn_loss
 
-TINY = replace(
-    plan("lesson").world("mnist5k"),
-    n_labelled=100,
-    teacher_net="cnn4",
-    student_net="cnn2",
-    recipe=Recipe(steps=24),
-    teacher_recipe=Recipe(steps=30),
-)
+TINY = tiny(recipe=Recipe(steps=24), teacher_recipe=Recipe(steps=30))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Arms that share their starts, rules that work on empty and on partial evidence, its pictures."""
 
 import itertools
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdlab.budget import plan
 from kdlab.data import Batch
 from kdlab.measure import evaluate
 from kdlab.models import tap
@@ -26,23 +24,15 @@ from kdlab.train.method import hard_loss
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import WORLDS, Replicate, replicate
 from tests.mutants import assert_caught
+from tests.papers.cases import tiny
 
 STEM = "08_dml"
-TINY = partial(
-    replicate,
-    replace(
-        plan("lesson").world("mnist5k"),
-        n_labelled=100,
-        student_net="cnn2",
-        recipe=Recipe(steps=12),
-    ),
-    1,
-)
+TINY = tiny(recipe=Recipe(steps=12))
 
 
 @pytest.fixture(scope="module")
 def r() -> Replicate:
-    return TINY()
+    return replicate(TINY, 1)
 
 
 def batch_of(r: Replicate, n: int = 8) -> Batch:
@@ -181,12 +171,6 @@ def test_standing_arms_are_those_of_notebook_00():
 
 
 # --- the rules ------------------------------------------------------------------------------------
-
-
-def test_the_rules_work_without_evidence():
-    rows = judge(experiment.claims(empty()), STEM, "mnist5k")
-    assert set(rows["outcome"]) == {"not tested here"}
-    assert 3 <= rows["primary"].sum() <= 6
 
 
 def test_the_rules_work_on_a_part_of_the_evidence():

@@ -14,6 +14,7 @@ from kdlab.papers.dml.figures import SHARES, Story, asked, disputed
 from kdlab.papers.dml.method import TARGETS
 from kdlab.seeds import generator
 from kdlab.show.plots import png
+from kdlab.train.worlds import replicate
 from tests import oracles
 from tests.mutants import assert_caught
 from tests.papers.dml.test_experiment import TINY
@@ -103,7 +104,7 @@ def test_disputed_images_come_first_and_one_a_label():
 
 
 def test_a_story_is_kept_from_the_first_weights_to_the_last():
-    r = TINY()
+    r = replicate(TINY, 1)
     found = pictures.story_of(r, longer=1)
     moments, peers, n, c = found.z.shape
     assert (peers, n, c) == (3, len(found.y), 10) and n == len(found.images) <= pictures.IMAGES

@@ -15,17 +15,11 @@ from kdlab.papers.efficacy.arms import school, stopped, taught, teacher_alone, w
 from kdlab.papers.kd.arms import kd, labels
 from kdlab.papers.kd.method import KD
 from kdlab.train.recipe import Recipe
-from kdlab.train.worlds import Replicate, replicate, world
+from kdlab.train.worlds import Replicate, replicate
 from tests import oracles
+from tests.papers.cases import tiny
 
-TINY = world(
-    "mnist5k",
-    n_labelled=100,
-    teacher_net="cnn6",
-    student_net="cnn2",
-    recipe=Recipe(steps=8),
-    teacher_recipe=Recipe(steps=40),
-)
+TINY = tiny(teacher_net="cnn6", teacher_recipe=Recipe(steps=40))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Notebook 01: numbers typed in its prose, and arms in sight that are those of the evidence."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,13 @@ from kdlab.papers.kd.method import kd_loss
 from kdlab.tools import notebooks
 from kdlab.tools.notebooks import code_cells
 from kdlab.train.method import hard_loss
-from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import WORLDS, replicate
+from tests.papers.cases import tiny
 from tests.papers.exercise_texts import namespace
 
 PATH = Path(__file__).parents[3] / "notebooks" / "01_efficacy.ipynb"
 WORLD = plan("lesson").world("mnist5k")
-TINY = replace(
-    WORLD,
-    n_labelled=100,
-    teacher_net="cnn6",
-    student_net="cnn2",
-    recipe=Recipe(steps=8),
-    teacher_recipe=Recipe(steps=8),
-)
+TINY = tiny(teacher_net="cnn6")
 
 
 def cell(text: str) -> str:

@@ -1,7 +1,6 @@
 """Arms of equal cost, rules that work on empty and on partial evidence, pictures of it."""
 
 import itertools
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 
-from kdlab.budget import plan
 from kdlab.data import Batch
 from kdlab.measure import features_of
 from kdlab.papers.fitnets import arms, experiment, measured
@@ -20,15 +18,9 @@ from kdlab.runs import evidence
 from kdlab.runs.claims import judge
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import WORLDS, replicate
+from tests.papers.cases import tiny
 
-TINY = replace(
-    plan("lesson").world("mnist5k"),
-    n_labelled=100,
-    teacher_net="cnn4",
-    student_net="cnn2",
-    recipe=Recipe(steps=24),
-    teacher_recipe=Recipe(steps=8),
-)
+TINY = tiny(recipe=Recipe(steps=24))
 STEM = "04_fitnets"
 
 
@@ -162,12 +154,6 @@ def test_runs_that_several_tables_need_are_the_same_runs():
 
 
 # --- the rules ------------------------------------------------------------------------------------
-
-
-def test_the_rules_work_without_evidence():
-    rows = judge(experiment.claims(empty()), STEM, "mnist5k")
-    assert set(rows["outcome"]) == {"not tested here"}
-    assert 3 <= rows["primary"].sum() <= 6
 
 
 def test_the_rules_work_on_a_part_of_the_evidence():

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from kdlab.papers.mysteries import arms, experiment, halves, measured
+from kdlab.papers.mysteries import arms, experiment, halves
 from kdlab.papers.mysteries.made import Detectors, Setting, descend, made, within
 from kdlab.runs.claims import judge
 from kdlab.runs.evidence import InWorld
 from kdlab.runs.rows import read, write
 from kdlab.seeds import generator
+from kdlab.show.arms import show_arms
 from kdlab.tools import notebooks
 from kdlab.tools.notebooks import code_cells
 from kdlab.train.method import CE
@@ -348,8 +349,8 @@ def test_every_arm_has_a_stamp_of_its_own():
 
 def test_what_was_measured_is_drawn_and_what_was_not_is_said(tmp_path, capsys):
     found = experiment.named(tables(tmp_path))
-    measured.arms(found["halves"], "Two halves", accuracy="right", lopsided="lopsided")
-    measured.arms(found["views"][:0], "Nothing", accuracy="right")
+    show_arms(found["halves"], "Two halves", accuracy="right", lopsided="lopsided")
+    show_arms(found["views"][:0], "Nothing", accuracy="right")
     told = capsys.readouterr().out
     assert "Two halves: digits" in told and "Two halves: clothes" in told
     assert "no evidence for 'Nothing' yet" in told

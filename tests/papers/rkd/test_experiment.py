@@ -21,21 +21,14 @@ from kdlab.papers.rkd.method import RKD
 from kdlab.runs import evidence
 from kdlab.runs.claims import judge
 from kdlab.tools import notebooks
-from kdlab.train.recipe import Recipe
-from kdlab.train.worlds import WORLDS, Replicate, replicate, world
+from kdlab.train.worlds import WORLDS, Replicate, replicate
 from tests.mutants import assert_caught
+from tests.papers.cases import tiny
 from tests.papers.exercise_texts import namespace
 
 STEM = "05_rkd"
 PATH = Path(__file__).parents[3] / "notebooks" / f"{STEM}.ipynb"
-TINY = world(
-    "mnist5k",
-    n_labelled=100,
-    teacher_net="cnn4",
-    student_net="cnn2",
-    recipe=Recipe(steps=8),
-    teacher_recipe=Recipe(steps=8),
-)
+TINY = tiny()
 
 
 @pytest.fixture(scope="module")

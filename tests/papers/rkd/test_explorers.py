@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from kdlab.papers.rkd import explorers
 from kdlab.papers.rkd.explorers import RATE
@@ -20,7 +20,8 @@ from kdlab.papers.rkd.method import on_sphere
 from kdlab.papers.rkd.toy import COLOURS, REACH, START, Places
 from kdlab.show.explorers import base
 from kdlab.tools import pages
-from tests.notebooks.test_browser import FLAGS, chromium
+from tests.notebooks.test_browser import chromium
+from tests.notebooks.test_explorers import quiet
 from tests.show.explorers.test_explorers import GROUNDS, contrast
 
 SIZES = {"projector": (1280, 720), "phone": (360, 740)}
@@ -83,27 +84,17 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @contextmanager
 def seen(chrome: Browser, html: Path, size: str = "projector") -> Iterator[Page]:
     """Open the page from disk; it asks for nothing else, and nothing complains."""
     width, height = SIZES[size]
     context = chrome.new_context(viewport={"width": width, "height": height})
-    page, said, asked = context.new_page(), [], []
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(html.as_uri())
-    expect(point(page, "student", 0)).to_be_visible()
-    yield page
-    assert said == [] and [a for a in asked if not a.startswith("data:")] == [html.as_uri()]
+    page = context.new_page()
+    with quiet(page) as asked:
+        page.goto(html.as_uri())
+        expect(point(page, "student", 0)).to_be_visible()
+        yield page
+        assert [a for a in asked if not a.startswith("data:")] == [html.as_uri()]
     context.close()
 
 
@@ -225,7 +216,8 @@ def test_it_can_be_used_by_keyboard_alone(chrome, html):
         assert "B of the student" in page.evaluate(focused)
         told = page.get_by_role("status")
         expect(told).to_contain_text("L_D = ")
-        assert page.locator(".picture").get_attribute("aria-label") == told.inner_text()
+        label = page.locator(".picture").get_attribute("aria-label")
+        expect(told).to_have_text(str(label))  # it is told once the hand rests
 
 
 def test_the_table_has_the_numbers(chrome, html):

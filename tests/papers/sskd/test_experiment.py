@@ -1,7 +1,6 @@
 """Arms of equal cost, rules that work on empty and on partial evidence, what is shown of it."""
 
 import itertools
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdlab.budget import plan
 from kdlab.papers.kd import arms as standing
 from kdlab.papers.sskd import arms, experiment, measured
 from kdlab.papers.sskd.experiment import COMPARISONS, CONTROL, MOVES, ROWS
@@ -17,15 +15,9 @@ from kdlab.runs import evidence
 from kdlab.runs.claims import judge
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import WORLDS, replicate
+from tests.papers.cases import tiny
 
-TINY = replace(
-    plan("lesson").world("mnist5k"),
-    n_labelled=100,
-    teacher_net="cnn4",
-    student_net="cnn2",
-    recipe=Recipe(steps=12),
-    teacher_recipe=Recipe(steps=8),
-)
+TINY = tiny(recipe=Recipe(steps=12))
 STEM = "06_sskd"
 
 

@@ -1,4 +1,4 @@
-"""What the evidence of notebook 10 shows, one figure a question of its section Deeper."""
+"""What the arms of a comparison measured: a row of dots an arm, a figure a world."""
 
 import pandas as pd
 
@@ -7,7 +7,7 @@ from kdlab.show.report import nothing
 from kdlab.show.words import in_words
 
 
-def arms(rows: pd.DataFrame, what: str, **metrics: str) -> None:
+def show_arms(rows: pd.DataFrame, what: str, **metrics: str) -> None:
     """Draw a row an arm, a panel for each of `metrics`, column = words, a figure a world.
 
     `what` names the question, on the fold and where nothing has been measured yet.
