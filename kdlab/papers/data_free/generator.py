@@ -12,7 +12,7 @@ from kdlab.models import Shape, evaluating, tap
 from kdlab.papers.data_free.dream import descend
 from kdlab.papers.data_free.losses import dafl_terms
 from kdlab.papers.data_free.records import last_tap
-from kdlab.seeds import stream
+from kdlab.seeds import owned
 
 LATENT, WIDTH, BATCH, STEPS, RATE = 100, 16, 64, 300, 5e-3
 
@@ -32,8 +32,8 @@ def generator_net(shape: Shape, seed: int, eps: float = 0.8) -> nn.Sequential:
         parts = [nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, padding=1)]
         return [*parts, nn.BatchNorm2d(c_out, eps), nn.LeakyReLU(0.2)]
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(stream(seed, "init", "generator"))
+    cpu = torch.device("cpu")
+    with cpu, owned(seed, "init", "generator", device=cpu):
         first = [nn.Linear(LATENT, WIDTH * h * w // 16), nn.Unflatten(1, (WIDTH, h // 4, w // 4))]
         blocks = [nn.BatchNorm2d(WIDTH), *block(WIDTH, WIDTH), *block(WIDTH, WIDTH // 2)]
         last = [nn.Conv2d(WIDTH // 2, c, 3, padding=1), nn.Tanh(), nn.BatchNorm2d(c, affine=False)]

@@ -28,7 +28,7 @@ def known(runs: pd.DataFrame, world: str) -> pd.DataFrame:
 
 def prices(runs: pd.DataFrame, what: str, classes: int = 10) -> None:
     """Show every source with what it gives, what it takes, and how often it collapsed."""
-    if nothing(runs, what):
+    if nothing(runs, repr(what)):
         return
     rows, groups = summary(runs, [c for c in COLUMNS if c in runs]), runs.groupby("arm", sort=False)
     if "classes" in runs:

@@ -12,6 +12,7 @@ def distances(z: Tensor) -> Tensor:
     The answers are probabilities at T = 1, of logits `z` (M, N, C). Two members that are sure of
     different classes are 141 apart.
 
+    >>> import torch
     >>> z = torch.tensor([[[99.0, 0.0]], [[0.0, 99.0]]])
     >>> round(distances(z)[0, 1].item(), 2)
     141.42

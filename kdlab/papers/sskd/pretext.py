@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kdlab.data import Batch, Data
 from kdlab.measure import in_float32
 from kdlab.papers.sskd.views import Seen, Views
-from kdlab.seeds import stream
+from kdlab.seeds import owned
 from kdlab.train.fit import fit
 from kdlab.train.method import check_temperature
 from kdlab.train.worlds import Replicate
@@ -64,8 +64,8 @@ def contrastive_loss(v: Tensor, u: Tensor, own: Tensor, tau: float) -> Tensor:
 
 def build_head(features: int, seed: int, who: str) -> nn.Sequential:
     """Return an SS head, (B, F) to (B, F); equal arguments give equal weights."""
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(stream(seed, "init", "SS head", who))
+    cpu = torch.device("cpu")
+    with cpu, owned(seed, "init", "SS head", who, device=cpu):
         layers = nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features)
         return nn.Sequential(*layers)
 

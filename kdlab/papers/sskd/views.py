@@ -19,7 +19,7 @@ from kdlab.data import Batch, Data
 from kdlab.measure import in_float32
 from kdlab.models import evaluating, plain, tap, taps
 from kdlab.seeds import generator
-from kdlab.train.frozen import Frozen
+from kdlab.train.frozen import Frozen, by_index
 from kdlab.train.method import Knob, check_teacher
 
 VIEWS = 3  # changed versions of each image
@@ -75,9 +75,7 @@ class Views(nn.Module):
             self.register_buffer(name, value, persistent=False)
         rows = [self._asked(*pair) for pair in zip(x.split(PART), index.split(PART), strict=True)]
         for name, parts in zip(("z", "f"), zip(*rows, strict=True), strict=True):
-            found = torch.cat(parts)
-            table = found.new_full((int(index.max()) + 1, *found.shape[1:]), torch.nan)
-            self.register_buffer(name, table.index_copy_(0, index, found), persistent=False)
+            self.register_buffer(name, by_index(index, torch.cat(parts)), persistent=False)
 
     def forward(self, batch: Batch, which: Tensor | None = None) -> Seen:
         """Return the views `which` (B, V) of `batch`, numbers from 0, or all; see `Seen`."""
