@@ -3,7 +3,8 @@
 The list follows from the papers' folders: every class with `knobs` in a ``method.py``, and CE. A
 class whose constructor begins with ``student`` or ``student, teacher`` is made of these; one that
 takes a ``tap``, too, gets a teacher that answers with it. Any other says how it is made by a class
-method ``of(r, **knobs)``, of a `kdlab.train.worlds.Replicate`.
+method ``of(r, **knobs)``, of a `kdlab.train.worlds.Replicate`, and by ``taught = True`` that this
+asks the replicate's teacher, where no argument is called so.
 """
 
 import importlib
@@ -95,7 +96,7 @@ def of_class(name: str, cls: type) -> Choice:
     """Return how a class is made, by the names of what its constructor takes."""
     asked = inspect.signature(cls).parameters
     first, knobs = list(asked)[:2], tuple(getattr(cls, "knobs", ()))
-    taught = "teacher" in asked
+    taught = getattr(cls, "taught", "teacher" in asked and "teacher" not in {k.name for k in knobs})
     if hasattr(cls, "of"):
         return Choice(name, cls, "of", knobs, taught=taught)
     if not first or first[0] != "student":

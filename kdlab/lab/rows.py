@@ -15,6 +15,7 @@ from kdlab.train.worlds import WORLDS, World, world
 
 MINE = "own"  # the world of the reader's own images
 OWN_TEACHER = "your network"
+FEW = 3  # knobs of a method that its row always tells
 
 
 class WrongError(ValueError):
@@ -99,10 +100,9 @@ class Row:
 
     def words(self, stock: Stock) -> str:
         """Say it, e.g. "KD, T 4, alpha 0.9, teacher cnn32, 500 labels of digits"."""
-        usual, age = stock.usual(self.world), f" of {self.epochs} epochs"[: -1 * (self.epochs == 1)]
-        alone = self.method == ALONE and not self.knobs.get("smoothing")
+        usual, age = stock.usual(self.world), f" of {self.epochs} epoch{'s' * (self.epochs != 1)}"
         parts = ["labels alone" if self.method == ALONE else self.method]
-        parts += [f"{k} {told(v)}" for k, v in self.knobs.items() if not alone]
+        parts += [f"{k} {told(v)}" for k, v in self.turned(stock).items()]
         if self.teacher:
             parts.append(f"teacher {self.teacher}" + age * (self.epochs != usual["epochs"]))
         if self.student != usual["student"]:
@@ -113,6 +113,12 @@ class Row:
         if self.updates != usual["updates"]:
             parts.append(f"{self.updates:,} updates")
         return ", ".join(parts)
+
+    def turned(self, stock: Stock) -> dict[str, Any]:
+        """Return the knobs worth saying: all of a few, those that were turned of many."""
+        usual = {knob.name: knob.default for knob in stock.methods[self.method].knobs}
+        every = self.method != ALONE and len(usual) <= FEW
+        return {k: v for k, v in self.knobs.items() if every or v != usual.get(k)}
 
     def run(self, stock: Stock) -> Run:
         """Return the row as an arm of `kdlab.runs.compare.compare`."""

@@ -9,6 +9,7 @@ from kdlab.data import load
 from kdlab.lab.hand_out import FORMAT, opened, pasted, presets_of, settings
 from kdlab.lab.methods import from_papers
 from kdlab.lab.rows import PLACES, Stock, WrongError, own_place, row_of
+from kdlab.papers import folders
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,19 @@ def test_a_row_in_plain_words(stock):
     assert row_of({"world": "natural"}, stock).words(stock) == (
         "labels alone, 2,000 labels of photographs"
     )
+    assert "teacher cnn32 of 5 epochs," in row_of(row | {"epochs": 5}, stock).words(stock)
+    assert "epoch" not in row_of(row | {"epochs": 20}, stock).words(stock)
+
+
+def test_of_many_knobs_a_row_tells_those_that_were_turned(stock):
+    assert row_of({"method": "BYOT"}, stock).words(stock) == "BYOT, 500 labels of digits"
+    row = {"method": "BYOT", "knobs": {"teacher": "ensemble", "T": 3.0}}
+    assert row_of(row, stock).words(stock) == "BYOT, teacher ensemble, 500 labels of digits"
+
+
+def test_a_teacher_is_asked_for_where_the_method_has_one(stock):
+    asks = {name for name in stock.methods if row_of({"method": name}, stock).teacher}
+    assert {"KD", "RKD", "SSKD", "SameRows"} <= asks and not {"BYOT", "DML", "TfReg"} & asks
 
 
 def test_what_has_no_part_in_a_row_does_not_tell_it_apart(stock):
@@ -113,13 +127,15 @@ def test_a_text_that_is_no_settings_is_refused_in_a_sentence(stock, text: Any, s
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("start", ["kd", "00_kd"])
+@pytest.mark.parametrize("start", ["kd", *folders()])
 def test_the_presets_of_a_paper_can_be_opened(stock, start):
     presets = presets_of(start)
-    assert list(presets) == ["works", "fails, and why", "the paper's"]
+    assert len(presets) >= 2
     for preset in presets.values():
         rows, replicates = opened(preset, stock)
         assert len(rows) >= 2 and replicates == 3 and preset["why"]
+        assert len({row.words(stock) for row in rows}) == len(rows)  # one can tell them apart
+        assert pasted(settings(rows, replicates), stock) == (rows, replicates)
 
 
 @pytest.mark.parametrize("start", ["no_paper", "dml_", {}, {"works": 3}, []])

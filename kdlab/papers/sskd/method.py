@@ -110,6 +110,7 @@ class SSKD(nn.Module):
     """
 
     pool: ClassVar[str] = "rotations"
+    taught: ClassVar[bool] = True  # the lab: views are answers of the replicate's teacher
     knobs: ClassVar[tuple[Knob, ...]] = (
         Knob("T", 4.0, "temperature: how far the teacher's answers are softened", 0.5, 50.0),
         Knob("alpha", 0.9, "share of the soft term; the labels get the rest", 0.0, 1.0),
@@ -187,6 +188,7 @@ class SameRows(nn.Module):
     """
 
     knobs: ClassVar[tuple[Knob, ...]] = (*SSKD.knobs[:2], SSKD.knobs[-1])
+    taught: ClassVar[bool] = SSKD.taught
 
     def __init__(
         self,

@@ -1,0 +1,37 @@
+"""Rows for the lab: each preset says in `why` what to look at."""
+
+from typing import Any
+
+LABELS: dict[str, Any] = {"method": "labels"}
+PAPER: dict[str, Any] = {"method": "Distil", "knobs": {"T": 20.0, "alpha": 0.16}}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "the paper's": {
+        "why": (
+            "A good teacher, one that saw its images once, one that is smaller than the student, "
+            "and one that is written down. Does it matter who teaches?"
+        ),
+        "rows": [
+            *(LABELS, PAPER, PAPER | {"epochs": 1}, PAPER | {"teacher": "cnn2"}),
+            {"method": "TfReg", "knobs": {"T": 20.0, "alpha": 0.16}},
+        ],
+    },
+    "smoothing or not?": {
+        "why": "Two amounts of label smoothing beside the virtual teacher at two temperatures.",
+        "rows": [
+            *({"method": "labels", "knobs": {"smoothing": s}} for s in (0.05, 0.15)),
+            *({"method": "TfReg", "knobs": {"T": T, "alpha": 0.16}} for T in (1.0, 20.0)),
+        ],
+    },
+    "is it the missing label?": {
+        "why": (
+            "As released, a badly trained teacher has 95 % of the loss, and the labels 5 %. The "
+            "other row has these 5 % and nobody beside them: a smaller step, no more."
+        ),
+        "rows": [
+            LABELS,
+            PAPER | {"knobs": {"T": 20.0, "alpha": 0.95, "reduction": "mean"}, "epochs": 1},
+            {"method": "Share", "knobs": {"alpha": 0.95}},
+        ],
+    },
+}

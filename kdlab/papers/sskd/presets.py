@@ -1,0 +1,35 @@
+"""Rows for the lab: each preset says in `why` what to look at."""
+
+from typing import Any
+
+
+def sskd(**knobs: Any) -> dict[str, Any]:
+    """Return a row with the paper's weights where no other is given."""
+    return {"method": "SSKD", "knobs": knobs}
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "step by step": {
+        "why": (
+            "KD; KD that sees turned images, too; then answers for turned images as a term of "
+            "their own; then who is alike. Rows of images per update are equal but in the first."
+        ),
+        "rows": [
+            {"method": "KD", "knobs": {"T": 4.0, "alpha": 0.9}},
+            {"method": "SameRows"},
+            sskd(lambda_ss=0.0),
+            sskd(),
+        ],
+    },
+    "turned or moved?": {
+        "why": "A turned 6 is a 9. Small moves keep the class: shifts, zooms, slants.",
+        "rows": [sskd(), {"method": "SSKDMoves"}],
+    },
+    "whom to believe?": {
+        "why": (
+            "How many of the rows that the teacher gets wrong are kept: none, three quarters as "
+            "in the paper, all."
+        ),
+        "rows": [sskd(ratio=ratio) for ratio in (0.0, 0.75, 1.0)],
+    },
+}
