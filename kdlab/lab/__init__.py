@@ -30,8 +30,8 @@ def lab(
     """Return the lab, a widget: end a cell with it.
 
     Args:
-        start: a paper's folder ("kd"), whose presets then stand in the lab; or presets, {name:
-            {"rows": [...], "why": sentence, "replicates": 3}}; or a list of rows, such as
+        start: a paper's folder ("kd"), whose presets then stand in the lab, or "all"; or presets,
+            {name: {"rows": [...], "why": sentence, "replicates": 3}}; or a list of rows, such as
             ``[{"method": "KD", "knobs": {"T": 20}}, {"method": "labels"}]``.
         methods: your own, {name: loss}. A loss is a function ``f(z_s, z_t, y, *, T=4.0)`` that
             returns a scalar, or a class like those of the papers. `Lab.add` takes one later.

@@ -54,9 +54,17 @@ Presets = dict[str, Mapping[str, Any]]  # name -> {"rows": [...], "replicates": 
 def presets_of(start: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Presets:
     """Return the presets of a paper, given by folder or notebook; or those that `start` is itself.
 
+    "all": those of all papers, each with the number of its notebook.
+
     Raises:
         ValueError: there is no such paper, or it has none; or `start` is something else.
     """
+    if start == "all":
+        return {
+            f"{stem[:2]} · {name}": preset
+            for stem in folders()
+            for name, preset in presets_of(stem).items()
+        }
     if isinstance(start, str):
         known = {name: name for name in folders().values()} | folders()
         where = f"kdlab.papers.{known.get(start)}.presets"
