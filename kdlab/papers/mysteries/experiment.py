@@ -21,7 +21,7 @@ from kdlab.papers.mysteries import arms, halves
 from kdlab.papers.mysteries.arms import FULL, distilled, labels
 from kdlab.papers.mysteries.made import Setting
 from kdlab.runs.claims import Claim
-from kdlab.runs.differences import Difference, difference
+from kdlab.runs.differences import Difference, difference, minus
 from kdlab.runs.evidence import Comparison
 from kdlab.train.recipe import Adam
 
@@ -112,16 +112,11 @@ def named(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     return found
 
 
-def minus(one: Difference, two: Difference) -> Difference:
-    """Return how much larger the first difference is, for each replicate that has both."""
-    both = one.x.index.intersection(two.x.index)
-    return Difference(one.x[both] - two.x[both], arms=one.arms | two.arms)
-
-
 def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
     """Return the claims on the tables {comparison: rows}, the primary ones first."""
     views, hints, real = (named(runs)[n] for n in ("views", "hints", "halves"))
     gain, five, twin = difference(views, "KD", "labels"), "ensemble of 5", "self-distilled"
+    unhinted = difference(hints, "KD", "labels")
     tickets = difference(views, twin, f"{twin}, dealt", "specific")
 
     def primary(name: str, x: Difference, margin: float = 50 / 3) -> Claim:
@@ -134,7 +129,7 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
         primary("ensemble", difference(views, five, "labels")),
         primary("joint", difference(views, five, "trained jointly")),
         primary("kd", gain),
-        primary("hint", minus(gain, difference(hints, "KD", "labels"))),
+        primary("hint", Difference(minus(gain, unhinted), arms=gain.arms | unhinted.arms)),
         primary("self", difference(views, twin, "labels"), 25 / 3),
         primary("halves", difference(real, five, "trained jointly"), 0.5),
         seen("mean", views, five, "trained jointly, mean"),
