@@ -27,7 +27,7 @@ _HOMES = {
     "show.arms": "show_arms",
     "show.falling": "live",
     "show.forest": "show_forest",
-    "show.panels": "choice panel slider",
+    "show.explorers.panels": "choice panel slider",
     "show.plots": "show_figure",
     "show.predict": "Guesses",
     "show.proof": "agree",

@@ -1,5 +1,6 @@
 """Run the course without a browser: every notebook once, in its own kernel, measured."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from kdlab.show.explorers.panels import AHEAD
 from kdlab.store import write_atomic
 from kdlab.tools import notebooks, pages, readme
 
@@ -125,10 +127,12 @@ def run(source: Path, out: Path, given: dict[str, Any]) -> Run:
 
     out.mkdir(parents=True, exist_ok=True)
     nb = notebooks.read(prepare(source, out / source.name, given))
-    error = ""
+    error, budget = "", given.get("budget", "lesson")
+    if budget != "ci":  # the page has no kernel that could draw them later
+        os.environ[AHEAD] = "1"
     with metered() as cost:
         try:
-            execute(nb, source.parent, PATIENCE.get(given.get("budget", "lesson")))
+            execute(nb, source.parent, PATIENCE.get(budget))
         except CellExecutionError as failure:
             error = f"FAILED with {failure.ename}: {failure.evalue}"
         except CellTimeoutError as failure:

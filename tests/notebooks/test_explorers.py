@@ -5,7 +5,7 @@ import re
 import statistics
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -350,11 +350,13 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def opened(chrome: Browser, folder: Path) -> Iterator[tuple[str, Page]]:
-    """Open a notebook whose two cells show an explorer each; yield the address and the page."""
+def opened(
+    chrome: Browser, folder: Path, calls: Sequence[str] = CALLS
+) -> Iterator[tuple[str, Page]]:
+    """Open a notebook whose cells show an explorer each; yield the address and the page."""
     path = folder / "course" / "notebooks" / "00_kd.ipynb"
     path.parent.mkdir(parents=True)
-    nb = new_notebook(cells=[*map(new_code_cell, CALLS)], metadata={"kernelspec": notebooks.KERNEL})
+    nb = new_notebook(cells=[*map(new_code_cell, calls)], metadata={"kernelspec": notebooks.KERNEL})
     path.write_text(notebooks.text(nb), encoding="utf-8")
     with lab(folder / "course", folder / "server.log") as url:
         context = chrome.new_context(viewport={"width": 1366, "height": 768})

@@ -86,8 +86,9 @@ function choice(key, label, options) {
   };
 }
 
-// A slider over `values`. It says its value in `words(value)`, never its place among them.
-function slider(key, label, values, words) {
+// A slider over `values`. It says its value in `words(value)`, never its place among them, and shows
+// it in `shown(value)`.
+function slider(key, label, values, words, shown = String) {
   const input = node("input", {
     type: "range", min: 0, max: values.length - 1, step: 1, "aria-label": label, "data-key": key,
   });
@@ -103,7 +104,7 @@ function slider(key, label, values, words) {
       const far = values.map((value) => Math.abs(value - state[key]));
       input.value = far.indexOf(Math.min(...far));
       input.setAttribute("aria-valuetext", words(state[key]));
-      said.textContent = state[key];
+      said.textContent = shown(state[key]);
     },
   };
 }
@@ -113,9 +114,9 @@ function slider(key, label, values, words) {
 //   settle(data, state)      the state, with a valid value in place of each that is not
 //   draw(data, state, width) the elements of the picture
 //   tell(data, state)        in a sentence or two, what the picture shows
-//   numbers(data, state)     the rows of the table of numbers, the first is its head
+//   numbers(data, state)     the rows of the table of numbers, the first is its head; may be missing
 //   role                     "img", or "group" where a part of the picture can be reached
-//   listen(picture)          where there is more to it than controls
+//   listen(picture, redraw)  where there is more to it than controls
 function explore({ model, el }, kind) {
   const picture = node("div", { class: "picture", role: kind.role });
   const told = node("p", { class: "told", role: "status" });
@@ -127,6 +128,7 @@ function explore({ model, el }, kind) {
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab takes keys before we do
   root.addEventListener("keydown", (event) => event.stopPropagation());
   const bar = node("div", { class: "controls" });
+  numbers.hidden = !kind.numbers;
   root.append(bar, picture, told, numbers);
   el.replaceChildren(root);
 
@@ -169,7 +171,7 @@ function explore({ model, el }, kind) {
     draw();
   });
   watcher.observe(picture);
-  kind.listen?.(picture);
+  kind.listen?.(picture, draw);
   numbers.addEventListener("toggle", fill);
   model.on("change:setting", draw);
   model.on("change:data", build);

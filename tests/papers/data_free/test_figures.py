@@ -15,7 +15,7 @@ from kdlab.papers.kd import arms as standing
 from kdlab.runs import evidence
 from kdlab.runs.claims import judge
 from kdlab.show import arms as drawn
-from kdlab.show.panels import drive, panel, slider
+from kdlab.show.explorers.panels import drive, panel, slider
 from kdlab.train.worlds import WORLDS
 
 STEM = "11_data_free"

@@ -7,7 +7,7 @@ import torch
 from kdlab.papers.efficacy import figures
 from kdlab.papers.efficacy.figures import Desk
 from kdlab.seeds import generator
-from kdlab.show.panels import choice, drive, panel, slider
+from kdlab.show.explorers.panels import choice, drive, panel, slider
 from kdlab.show.plots import bundle, png
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import replicate, world

@@ -10,7 +10,7 @@ from kdlab.models import build, size
 from kdlab.papers.fitnets import arms, experiment, figures
 from kdlab.papers.fitnets.nets import KINDS, WIDTH, middle, thin
 from kdlab.runs import evidence
-from kdlab.show.panels import choice, drive, panel, slider
+from kdlab.show.explorers.panels import choice, drive, panel, slider
 from kdlab.tools import notebooks
 from kdlab.tools.notebooks import code_cells
 from kdlab.train.recipe import Recipe

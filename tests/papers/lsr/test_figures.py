@@ -17,7 +17,7 @@ from kdlab.papers.lsr.explorer import best_gaps, pulls, targets
 from kdlab.papers.lsr.method import FORMS, reg_term
 from kdlab.runs.claims import judge
 from kdlab.runs.rows import KEYS, NOTES
-from kdlab.show.panels import drive, panel, slider
+from kdlab.show.explorers.panels import drive, panel, slider
 from kdlab.show.plots import png
 from kdlab.train.method import hard_loss
 from tests import oracles

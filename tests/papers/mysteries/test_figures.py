@@ -10,7 +10,7 @@ import torch
 from kdlab.papers.mysteries import figures
 from kdlab.papers.mysteries.made import made
 from kdlab.papers.mysteries.race import IMAGES, KNOWS, duel, race, vote
-from kdlab.show.panels import choice, drive, panel, slider
+from kdlab.show.explorers.panels import choice, drive, panel, slider
 from kdlab.show.plots import png
 from kdlab.train.worlds import replicate
 from tests.mutants import assert_caught

@@ -10,7 +10,7 @@ from kdlab.budget import plan
 from kdlab.papers.sskd import figures
 from kdlab.papers.sskd.figures import Scene
 from kdlab.papers.sskd.pretext import build_head
-from kdlab.show.panels import drive, panel, slider
+from kdlab.show.explorers.panels import drive, panel, slider
 from kdlab.show.plots import png
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import replicate

@@ -7,7 +7,7 @@ from kdlab.papers.understanding import figures
 from kdlab.papers.understanding.experiment import CELLS
 from kdlab.papers.understanding.figures import Told
 from kdlab.papers.understanding.method import make_target, means, soft_loss
-from kdlab.show.panels import choice, drive, panel, slider
+from kdlab.show.explorers.panels import choice, drive, panel, slider
 from kdlab.show.plots import png
 from kdlab.train.method import hard_loss
 from tests.papers.understanding.conftest import tiny
