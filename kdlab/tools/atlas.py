@@ -60,7 +60,7 @@ def relations(docs: Path, judged: Judged) -> str:
         named = [*edge.get("claims", ()), *edge.get("seen", ())]
         here = "; ".join(sentence(rows_of(rows, name)) for name in named)
         body.append([_link(one), edge["word"], _link(other), edge["says"], here or "no claim"])
-    return markdown(["paper", "", "which", "what it says", "here"], body)
+    return markdown(["paper", "word", "of which", "what it says", "here"], body)
 
 
 def _link(paper: Paper) -> str:

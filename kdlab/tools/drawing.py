@@ -29,7 +29,7 @@ svg { --page: #ffffff; --ink: #1f2328; --line: #57606a; --box: #eaf2fb; --edge: 
 .page { fill: var(--page); } .year { fill: var(--ink); font-size: 18px; font-weight: bold; }
 .rule { stroke: var(--line); opacity: 0.35; } text { fill: var(--ink); }
 .box { fill: var(--box); stroke: var(--edge); stroke-width: 1.5; }
-.name { font-size: 17px; font-weight: bold; } .who { font-size: 15px; }
+.name { font-size: 17px; font-weight: bold; } .who { font-size: 16px; }
 .edge { fill: none; stroke: var(--edge); stroke-width: 1.8; } .tip { fill: var(--edge); }
 .against { stroke: var(--against); } .tip.against { fill: var(--against); stroke: none; }
 .word { font-size: 16px; font-style: italic; paint-order: stroke; stroke: var(--page);
@@ -51,8 +51,8 @@ def picture(docs: Path) -> str:
     _text(svg, "desc", f"{told}.", id="map-text")
     _text(svg, "style", STYLE)
     _add(svg, "rect", "page", width=WIDE, height=HIGH)
-    for year, x in COLUMNS.items():
-        _text(svg, "text", str(year), "year", x=x, y=32)
+    for year, left in COLUMNS.items():
+        _text(svg, "text", str(year), "year", x=left, y=32)
     _line(svg, [(16, 46), (WIDE - 16, 46)], "rule")
     words = [_arrow(svg, papers, edge) for edge in edges]
     for paper in papers.values():

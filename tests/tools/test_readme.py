@@ -202,7 +202,7 @@ def test_the_command_fills_both_pages_between_their_marks(tmp_path, capsys, monk
     assert "Nothing has been measured" in readme.between(data, "regime")
     assert "| builds on |" in readme.between(docs / "map.md", "relations")
     assert "undecided on digits (+" in readme.between(docs / "map.md", "notes")
-    assert "old" not in (docs / "map.md").read_text()
+    assert "\nold\n" not in (docs / "map.md").read_text()
     assert "First" in (docs / "map.svg").read_text()
     page.write_text(f"{end} in the wrong order {start}")
     assert main(["claims", "--write", *where]) == 2
