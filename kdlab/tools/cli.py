@@ -53,15 +53,20 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 def _claims(args: argparse.Namespace) -> int:
     from kdlab.runs import rows
-    from kdlab.tools import gather, notebooks, readme
+    from kdlab.tools import atlas, drawing, gather, notebooks, outcomes, readme
 
     read = [notebooks.read(path) for path in notebooks.find(args.notebooks)]
     table = readme.table(row for nb in read for row in readme.claims(nb))
     if args.write:
         root = args.notebooks.parent
         readme.write(root / "README.md", "claims", table)
-        page = readme.measured(gather.experiments(), root / "evidence")
+        papers, docs = gather.experiments(), root / "docs"
+        page = readme.measured(papers, root / "evidence")
         readme.write(root / "evidence" / "README.md", "evidence", page)
+        drawn = drawing.picture(docs)
+        (docs / "map.svg").write_text(drawn, encoding="utf-8")
+        for name, part in atlas.parts(docs, outcomes.judged(papers, root / "evidence")).items():
+            readme.write(docs / "map.md", name, part)
         table_of = readme.lengths(rows.read("00_kd", "regime", root / "evidence"))
         readme.write(root / "data" / "README.md", "regime", table_of)
     print(table)
@@ -105,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     rewrite.set_defaults(run=_notebooks)
 
     claims = commands.add_parser("claims", parents=[some], help="print the committed claims")
-    claims.add_argument("--write", action="store_true", help="into the README, and evidence's")
+    claims.add_argument("--write", action="store_true", help="into the README and other pages")
     claims.set_defaults(run=_claims)
 
     _evidence_parser(commands.add_parser("evidence", help="measure what is missing or stale"))

@@ -139,18 +139,57 @@ def test_the_page_of_the_data_shows_the_lengths_of_the_evidence() -> None:
 
 # --- between marks
 
+MAP = """
+[[paper]]
+id = "x"
+stem = "00_x"
+name = "X"
+who = "A"
+title = "First"
+column = 2015
+rows = [1, 2]
+
+[[paper]]
+id = "y"
+stem = "00_x"
+name = "Y"
+who = "B"
+title = "Second"
+column = 2019
+rows = [1, 1]
+
+[[edge]]
+from = "y"
+to = "x"
+word = "builds on"
+says = "It adds a term."
+"""
+NOTES = """
+[00_x]
+title = "A and B 2015"
+
+[[00_x.notes]]
+note = "KD is better."
+section = "Claims"
+claims = ["gain"]
+"""
+
 
 def test_the_command_fills_both_pages_between_their_marks(tmp_path, capsys, monkeypatch) -> None:
     page, other = tmp_path / "README.md", tmp_path / "evidence" / "README.md"
-    data = tmp_path / "data" / "README.md"
-    for folder in ("notebooks", "data"):
+    data, docs = tmp_path / "data" / "README.md", tmp_path / "docs"
+    for folder in ("notebooks", "data", "docs"):
         (tmp_path / folder).mkdir()
+    (docs / "map.toml").write_text(MAP)
+    (docs / "notes.toml").write_text(NOTES)
+    page_of = [(docs / "map.md", name) for name in ("words", "relations", "outcomes", "notes")]
     paper = measured(other.parent, 4)
     monkeypatch.setattr(gather, "experiments", lambda: {"00_x": paper})
     small_notebook.write(tmp_path / "notebooks", small_notebook.committed())
-    for file, name in ((page, "claims"), (other, "evidence"), (data, "regime")):
+    for file, name in ((page, "claims"), (other, "evidence"), (data, "regime"), *page_of):
         start, end = readme.marks(name)
-        file.write_text(f"above\n{start}\nold\n{end}\nbelow\n")
+        with file.open("a") as text:
+            text.write(f"above\n{start}\nold\n{end}\nbelow\n")
     where = ["--notebooks", str(tmp_path / "notebooks")]
     assert main(["claims", *where]) == 0
     assert "old" in page.read_text()
@@ -161,6 +200,10 @@ def test_the_command_fills_both_pages_between_their_marks(tmp_path, capsys, monk
     assert rows_of(table)[1][-1] == "+2.50 [+2.00, +3.00] points, n = 5: reproduced"
     assert "KD is better." in readme.between(other, "evidence")
     assert "Nothing has been measured" in readme.between(data, "regime")
+    assert "| builds on |" in readme.between(docs / "map.md", "relations")
+    assert "undecided on digits (+" in readme.between(docs / "map.md", "notes")
+    assert "\nold\n" not in (docs / "map.md").read_text()
+    assert "First" in (docs / "map.svg").read_text()
     page.write_text(f"{end} in the wrong order {start}")
     assert main(["claims", "--write", *where]) == 2
     assert "lacks" in capsys.readouterr().err
