@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -27,11 +28,11 @@ ADDRESS = re.compile(r"(http://localhost:\d+/)\?token=(\w+)")
 SETTINGS = {"replicates": 2, "rows": [{"method": m, **TINY} for m in ("labels", "KD")]}
 
 
-def command() -> tuple[list[str], dict[str, str]]:
-    """Return what ``make app ARGS="--no-browser --port=0"`` runs, and what it adds to the world."""
+def command(port: int) -> tuple[list[str], dict[str, str]]:
+    """Return what ``make app ARGS="--no-browser --port=..."`` runs, and its own environment."""
     line = re.search(r"^\tJUPYTER_PATH=(\S+) \$\(BIN\)/voila (.+) \$\(ARGS\)$", MAKEFILE, re.M)
     assert line is not None
-    options = [*line[2].split(), "--no-browser", "--port=0"]
+    options = [*line[2].split(), "--no-browser", f"--port={port}"]
     path = line[1].replace("$(CURDIR)", str(ROOT))
     return [sys.executable, "-m", "voila", *options], {"JUPYTER_PATH": path}
 
@@ -44,7 +45,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The page's address and its token, as the server says them."""
     chromium()
     folder = tmp_path_factory.mktemp("app")
-    asked, more = command()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        asked, more = command(probe.getsockname()[1])
     settings = environment(folder) | more | {"PYTHONPATH": str(ROOT)}
     log = folder / "log"
     with log.open("wb") as out:
@@ -60,10 +63,15 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
         end(server)
 
 
+def elsewhere(url: str) -> bool:
+    return not url.startswith(("http://localhost:", "data:", "blob:"))
+
+
 def test_without_its_token_it_shows_nothing(app):
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{app[0]}?token=another", timeout=60)
-    assert refused.value.code == 403
+    with urllib.request.urlopen(f"{app[0]}?token=another", timeout=60) as reply:
+        assert "/login" in reply.url and "data-voila" not in reply.read().decode()
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{app[0]}api/kernels", timeout=60)
 
 
 def test_it_trains_and_asks_nothing_but_localhost(app, chrome):
@@ -71,10 +79,7 @@ def test_it_trains_and_asks_nothing_but_localhost(app, chrome):
     page, said = context.new_page(), []
     page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on(
-        "request",
-        lambda r: None if r.url.startswith((app[0], "data:", "blob:")) else said.append(r.url),
-    )
+    page.on("request", lambda request: said.append(request.url) if elsewhere(request.url) else None)
     page.goto(f"{app[0]}?token={app[1]}")
     lab = page.locator(".kdlab-lab")
     expect(lab.get_by_role("button", name="Train")).to_be_visible(timeout=SLOW)

@@ -99,6 +99,10 @@ def site(root: Path) -> Path:
     return root / "build" / "site"
 
 
+def elsewhere(url: str) -> bool:
+    return not url.startswith(("file:", "data:"))
+
+
 @pytest.fixture
 def page(chrome) -> Iterator:
     """A small page in the dark; nothing but the disk may be asked, nothing said in the console."""
@@ -106,9 +110,7 @@ def page(chrome) -> Iterator:
     page, said = context.new_page(), []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on(
-        "request", lambda r: None if r.url.startswith(("file:", "data:")) else said.append(r.url)
-    )
+    page.on("request", lambda request: said.append(request.url) if elsewhere(request.url) else None)
     yield page
     context.close()
     assert said == []
@@ -126,9 +128,7 @@ def test_an_explorer_lives_and_follows_the_theme(site, page):
     alive.get_by_role("slider", name="temperature T").focus()
     page.keyboard.press("End")
     playwright.expect(alive.get_by_role("status")).not_to_have_text(before)
-    assert not page.get_by_alt_text(
-        "bars of an image"
-    ).is_visible()  # it stands in for the explorer
+    assert not page.get_by_alt_text("bars of an image").is_visible()  # there is an explorer
     ground = "el => getComputedStyle(el).backgroundColor"
     dark = alive.evaluate(ground)
     page.evaluate("document.body.dataset.theme = 'light'")

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from kdlab.store import write_atomic
@@ -112,11 +112,8 @@ def _book(nb: Notebook, path: Path, root: Path, folder: Path) -> Notebook:
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             cell.metadata["tags"] = [*tags(cell), "hide-input"]
         for output in cell.get("outputs", []):
-            output.data = {
-                kind: _said(x) for kind, x in output.get("data", {}).items() if _seen(kind)
-            }
-            if output.output_type == "stream":
-                del output["data"]
+            if "data" in output:
+                output.data = {kind: _said(x) for kind, x in output.data.items() if _seen(kind)}
     return nb
 
 
