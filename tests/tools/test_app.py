@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from tests.notebooks.test_browser import ROOT, SERVER_SECONDS, chromium, end, en
 
 pytest.importorskip("voila", reason="the package of the app: make .venv/.app")
 
-SLOW = 120_000  # ms; kernels and workers start slowly where many processes share the cores
+SLOW = 300_000  # ms; kernels and workers start slowly where many processes share the cores
 ADDRESS = re.compile(r"(http://localhost:\d+/)\?token=(\w+)")
 SETTINGS = {"replicates": 2, "rows": [{"method": m, **TINY} for m in ("labels", "KD")]}
 
@@ -70,17 +69,18 @@ def elsewhere(url: str) -> bool:
 def test_without_its_token_it_shows_nothing(app):
     with urllib.request.urlopen(f"{app[0]}?token=another", timeout=60) as reply:
         assert "/login" in reply.url and "data-voila" not in reply.read().decode()
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(f"{app[0]}api/kernels", timeout=60)
+    with urllib.request.urlopen(f"{app[0]}api/kernels", timeout=60) as reply:
+        assert "/login" in reply.url
 
 
 def test_it_trains_and_asks_nothing_but_localhost(app, chrome):
     context = chrome.new_context(viewport={"width": 1366, "height": 768})
     page, said = context.new_page(), []
     page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
+    page.set_default_timeout(SLOW)
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: said.append(request.url) if elsewhere(request.url) else None)
-    page.goto(f"{app[0]}?token={app[1]}")
+    page.goto(f"{app[0]}?token={app[1]}", timeout=SLOW, wait_until="commit")
     lab = page.locator(".kdlab-lab")
     expect(lab.get_by_role("button", name="Train")).to_be_visible(timeout=SLOW)
     offered = lab.get_by_label("Begin with").locator("option").all_inner_texts()
