@@ -1,7 +1,6 @@
 """`make app`: the lab as a page of its own, behind a token, with nothing from the net."""
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -95,7 +93,5 @@ def test_it_trains_and_asks_nothing_but_localhost(app, chrome):
     lab.get_by_role("button", name="Train").click()
     expect(lab.get_by_role("status")).to_contain_text("All runs have ended.", timeout=SLOW)
     expect(lab).to_contain_text(re.compile(r"Arm 2 minus arm 1: .* points, n = 2"))
-    if where := os.environ.get("KDLAB_PICTURES"):
-        page.screenshot(path=Path(where) / "app.png")
     assert said == []
     context.close()
