@@ -3,6 +3,8 @@
 #   make lab         open JupyterLab on the first notebook   ARGS="--no-browser --port 8899"
 #   make test        unit tests, then every notebook at budget ci   JOBS=2   ARGS="-k claims"
 #   make course      run all notebooks headless into build/course   BUDGET=lesson   ARGS="--only 00_kd"
+#   make site        the course as a static site in build/site   ARGS="--as-committed" runs nothing
+#   make app         the lab as a web page   ARGS="--no-browser --port 8866"
 #   make notebooks   run all notebooks and write their outputs back (the only writer of outputs)
 #   make evidence    measure what the notebooks report; hours, resumes   ARGS="--only 00_kd"
 #   make bench       time kdlab against other ways to distil
@@ -21,7 +23,7 @@ RUN := $(BIN)/python -m
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test course notebooks evidence bench lint check clean
+.PHONY: help lab test course site app notebooks evidence bench lint check clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -41,6 +43,14 @@ test: $(VENV)/.test
 
 course: $(VENV)/.test
 	$(RUN) kdlab course --budget $(BUDGET) --out build/course $(ARGS)
+
+# It takes what `make course` left in build/course, and runs what is missing there or stale.
+site: $(VENV)/.site
+	$(RUN) kdlab site --budget $(BUDGET) $(ARGS)
+
+# Like the lab, it listens on localhost and asks for its token.
+app: $(VENV)/.app
+	JUPYTER_PATH=$(CURDIR)/kdlab/tools/app $(BIN)/voila kdlab/tools/app/lab.ipynb --template=kdlab --token $(ARGS)
 
 notebooks: $(VENV)/.test
 	$(RUN) kdlab notebooks $(ARGS)
@@ -62,7 +72,7 @@ lint: $(VENV)/.test
 # Simpler instructions of this processor stand in for other processors: they round otherwise.
 NUMERIC := $(wildcard tests/papers/*/test_method.py) tests/test_measure.py tests/train tests/bench
 
-check: lint
+check: lint $(VENV)/.site $(VENV)/.app
 	$(MAKE) test PART=
 	ATEN_CPU_CAPABILITY=default $(MAKE) test ARGS="$(NUMERIC)"
 	ONEDNN_MAX_CPU_ISA=SSE41 $(MAKE) test ARGS="$(NUMERIC)"
@@ -100,10 +110,12 @@ EXTRA := import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"
 
 $(VENV)/.test: TOLD := the test tools, only once: about a minute
 $(VENV)/.bench: TOLD := torchdistill, only once: about a minute
+$(VENV)/.site: TOLD := Sphinx and its theme, only once: about half a minute
+$(VENV)/.app: TOLD := Voila, only once: a few seconds
 $(VENV)/.dev: TOLD := pre-commit, only once: a few seconds
-$(VENV)/.dev: | $(VENV)/.test
+$(VENV)/.dev $(VENV)/.site: | $(VENV)/.test
 
-$(VENV)/.test $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: $(PINS) | $(VENV)/.lab
+$(VENV)/.test $(VENV)/.bench $(VENV)/.site $(VENV)/.app $(VENV)/.dev: $(VENV)/.%: $(PINS) | $(VENV)/.lab
 	@echo 'Installing $(TOLD).'
 	$(call install,-r /dev/stdin,$(BIN)/python -c '$(EXTRA)' $* |)
 

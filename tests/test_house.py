@@ -37,10 +37,10 @@ LONG = {
 }  # files, or folders, that may have 250 lines
 # Which extras of pyproject.toml may serve the imports of a folder, beside the plain dependencies.
 EXTRAS = {
-    "kdlab/tools": ("lab", "test"),
+    "kdlab/tools": ("lab", "test", "site"),
     "kdlab": ("lab",),
     "bench": ("lab", "bench"),
-    "tests": ("lab", "test", "bench"),
+    "tests": ("lab", "test", "site", "app", "bench"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The commands: python -m kdlab course | notebooks | evidence | claims | clean."""
+"""The commands: python -m kdlab course | site | notebooks | evidence | claims | clean."""
 
 import argparse
 import ast
@@ -41,6 +41,12 @@ def _course(args: argparse.Namespace) -> int:
     write_atomic(args.claims, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
     print(f"notebooks and pages: {args.out}   claims: {args.claims}")
     return int(any(run.error for run in runs))
+
+
+def _site(args: argparse.Namespace) -> int:
+    from kdlab.tools.site import build
+
+    return build.command(args)
 
 
 def _notebooks(args: argparse.Namespace) -> int:
@@ -105,6 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     course.add_argument("--claims", type=Path, default=Path("build/claims.json"))
     course.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE")
     course.set_defaults(run=_course)
+
+    site = commands.add_parser("site", parents=[some], help="make the course a static site")
+    site.add_argument("--budget", choices=["ci", "lesson", "long", "full"], default="lesson")
+    site.add_argument("--out", type=Path, default=Path("build/site"))
+    site.add_argument("--course", type=Path, default=Path("build/course"), help="executed copies")
+    site.add_argument("--as-committed", action="store_true", help="run nothing: still pictures")
+    site.add_argument("--check", action="store_true", help="look at every page in Chromium")
+    site.set_defaults(run=_site)
 
     rewrite = commands.add_parser("notebooks", parents=[only], help="run and write outputs back")
     rewrite.set_defaults(run=_notebooks)

@@ -1,5 +1,6 @@
 """Run the course without a browser: every notebook once, in its own kernel, measured."""
 
+import json
 import os
 import threading
 import time
@@ -11,8 +12,10 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from kdlab.fingerprint.digest import sha
+from kdlab.runs import rows
 from kdlab.show.explorers.panels import AHEAD
-from kdlab.store import write_atomic
+from kdlab.store import ROOT, write_atomic
 from kdlab.tools import notebooks, pages, readme
 
 GIB = 2**30
@@ -137,9 +140,39 @@ def run(source: Path, out: Path, given: dict[str, Any]) -> Run:
             error = f"FAILED with {failure.ename}: {failure.evalue}"
         except CellTimeoutError as failure:
             error = f"FAILED: {str(failure).splitlines()[0]}"
+    if not error:
+        nb.metadata["kdlab"] = {"made_of": made_of(source, given)}
     write_atomic(out / source.name, notebooks.text(notebooks.close_folds(nb)).encode())
     to_html(out / source.name)
     return Run(source.stem, cost, readme.claims(nb), error)
+
+
+def made_of(source: Path, given: dict[str, Any]) -> str:
+    """Return a digest of what an executed notebook shows: its cells, `given`, code and evidence."""
+    cells = [cell.source for cell in notebooks.read(source).cells]
+    code = [path for kind in ("py", "js", "css") for path in (ROOT / "kdlab").rglob(f"*.{kind}")]
+    code = [path for path in code if (ROOT / "kdlab" / "tools") not in path.parents]
+    files = sorted([*code, *(rows.FOLDER / source.stem).glob("*")])
+    said = json.dumps([cells, given], sort_keys=True)
+    return sha(said, *(path.read_bytes() for path in files)).hex()
+
+
+def fresh(source: Path, out: Path, given: dict[str, Any]) -> Path:
+    """Return the executed copy of a notebook in `out`; run it where that is missing or stale.
+
+    Raises:
+        ValueError: a cell failed; the copy shows it.
+    """
+    path = out / source.name
+    if path.exists():
+        kept = notebooks.read(path).metadata.get("kdlab", {})
+        if kept.get("made_of") == made_of(source, given):
+            return path
+    ran = run(source, out, given)
+    print(ran, flush=True)
+    if ran.error:
+        raise ValueError(f"{source.name} {ran.error}; {path} shows where.")
+    return path
 
 
 def rewrite(path: Path) -> Run:
