@@ -4,6 +4,7 @@
 #   make test        unit tests, then every notebook at budget ci   JOBS=2   ARGS="-k claims"
 #   make course      run all notebooks headless into build/course   BUDGET=lesson   ARGS="--only 00_kd"
 #   make notebooks   run all notebooks and write their outputs back (the only writer of outputs)
+#   make teach       projector pages, sheets for print, settings, into build/teaching   ARGS="--only 00_kd"
 #   make evidence    measure what the notebooks report; hours, resumes   ARGS="--only 00_kd"
 #   make bench       time kdlab against other ways to distil
 #   make lint        ruff, codespell, mypy
@@ -21,7 +22,7 @@ RUN := $(BIN)/python -m
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test course notebooks evidence bench lint check clean
+.PHONY: help lab test course notebooks teach evidence bench lint check clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -45,6 +46,10 @@ course: $(VENV)/.test
 notebooks: $(VENV)/.test
 	$(RUN) kdlab notebooks $(ARGS)
 	$(RUN) kdlab claims --write
+
+# With what `make course` has run, the explorers of its pages are alive.
+teach: $(VENV)/.test
+	$(RUN) kdlab teach $(ARGS)
 
 # KDLAB_NATURAL names an .npz file of the photographs; without it torchvision fetches them.
 evidence: $(VENV)/.test

@@ -91,7 +91,7 @@ def lengths(runs: pd.DataFrame) -> str:
         told.append(f"{in_words(world)}: {moves}; spread {spread[world]:.2f}")
     heads = ["images", "student", *(f"{n:,}" for n in means.columns)]
     last = "From the last length but one to the last, and the mean deviation between replicates:"
-    return f"{_markdown(heads, lines)}\n\n{last} {'. '.join(told)}."
+    return f"{markdown(heads, lines)}\n\n{last} {'. '.join(told)}."
 
 
 def _halves(counts: pd.DataFrame) -> str:
@@ -105,7 +105,7 @@ def _halves(counts: pd.DataFrame) -> str:
     totals = counts[list(HALVES)].sum()
     shares = ", ".join(f"{kind} {100 * n / totals.sum():.1f} %" for kind, n in totals.items())
     heads = ["claim", "world", "replicates", *HALVES]
-    return f"Split halves, {SPLITS} splits of each claim: {shares}.\n\n" + _markdown(
+    return f"Split halves, {SPLITS} splits of each claim: {shares}.\n\n" + markdown(
         heads, [*body, ["all", "", "", *totals]]
     )
 
@@ -121,7 +121,7 @@ def _worlds(rows: Sequence[Row], heads: Sequence[str], lead: Callable[[Row], lis
         [*lead(next(iter(line.values()))), *(_cell(line.get(world)) for world in worlds)]
         for line in lines.values()
     ]
-    return _markdown([*heads, *map(in_words, worlds)], body)
+    return markdown([*heads, *map(in_words, worlds)], body)
 
 
 def _cell(row: Row | None) -> str:
@@ -136,7 +136,8 @@ def _link(stem: str, folder: str) -> str:
     return f"[{stem}]({folder}/{stem}.ipynb)"
 
 
-def _markdown(heads: Sequence[str], body: Iterable[Sequence[Any]]) -> str:
+def markdown(heads: Sequence[str], body: Iterable[Sequence[Any]]) -> str:
+    """Return a Markdown table."""
     lines = [heads, ["---"] * len(heads), *body]
     cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
