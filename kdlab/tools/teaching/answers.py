@@ -40,7 +40,9 @@ def read(path: Path, exercises: Mapping[str, Sequence[str]]) -> tuple[str, list[
     except FileNotFoundError:
         raise NotOursError("there is no such file.") from None
     except Exception as error:  # nbformat's and json's errors have no class in common
-        raise NotOursError(f"this is no notebook that can be read ({type(error).__name__}).") from None
+        raise NotOursError(
+            f"this is no notebook that can be read ({type(error).__name__})."
+        ) from None
     parsed = {cell: _parse(cell) for cell in cells}
     body = [node for cell in cells for node in _statements(parsed[cell])]
     errors = {cell: found for cell, found in parsed.items() if isinstance(found, str)}

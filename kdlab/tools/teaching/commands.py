@@ -75,7 +75,8 @@ def _sheets(args: argparse.Namespace) -> None:
             page = sheets.to_page(notebooks.read(path), path.stem, experiments[path.stem])
             pages[args.out / f"{path.stem}-sheet.pdf"] = page
             write_atomic(args.out / f"{path.stem}-sheet.html", page.encode())
-    sheets.print_all(pages, _browser(BROWSERS))
+    with sheets.browser(_browser(BROWSERS)) as chromium:
+        sheets.print_all(pages, chromium)
     print(f"{args.out}: {len(pages)} sheets, one page each")
 
 

@@ -9,19 +9,94 @@ from collections.abc import Iterator
 from kdlab.tools.teaching.answers import bound
 
 ROOTS = frozenset(
-    "__future__ torch torchvision numpy scipy sklearn pandas matplotlib math cmath itertools "
-    "functools operator collections typing dataclasses random statistics copy abc enum fractions "
-    "decimal numbers string re heapq bisect warnings time kdlab".split()
+    [
+        "__future__",
+        "torch",
+        "torchvision",
+        "numpy",
+        "scipy",
+        "sklearn",
+        "pandas",
+        "matplotlib",
+        "math",
+        "cmath",
+        "itertools",
+        "functools",
+        "operator",
+        "collections",
+        "typing",
+        "dataclasses",
+        "random",
+        "statistics",
+        "copy",
+        "abc",
+        "enum",
+        "fractions",
+        "decimal",
+        "numbers",
+        "string",
+        "re",
+        "heapq",
+        "bisect",
+        "warnings",
+        "time",
+        "kdlab",
+    ]
 )
-CLOSED = frozenset("exercise exercises tools store lab".split())  # parts of kdlab
+CLOSED = frozenset(["exercise", "exercises", "tools", "store", "lab"])  # parts of kdlab
 NAMES = frozenset(
-    "eval exec compile open input breakpoint exit quit globals locals vars getattr setattr "
-    "delattr __import__ __builtins__ get_ipython".split()
+    [
+        "eval",
+        "exec",
+        "compile",
+        "open",
+        "input",
+        "breakpoint",
+        "exit",
+        "quit",
+        "globals",
+        "locals",
+        "vars",
+        "getattr",
+        "setattr",
+        "delattr",
+        "__import__",
+        "__builtins__",
+        "get_ipython",
+    ]
 )
 ATTRIBUTES = frozenset(
-    "os sys io subprocess builtins importlib inspect gc ctypes pathlib shutil socket modules "
-    "load save loadtxt savetxt savez fromfile tofile memmap to_csv to_pickle read_csv read_pickle "
-    "savefig hub cpp_extension EXERCISES".split()
+    [
+        "os",
+        "sys",
+        "io",
+        "subprocess",
+        "builtins",
+        "importlib",
+        "inspect",
+        "gc",
+        "ctypes",
+        "pathlib",
+        "shutil",
+        "socket",
+        "modules",
+        "load",
+        "save",
+        "loadtxt",
+        "savetxt",
+        "savez",
+        "fromfile",
+        "tofile",
+        "memmap",
+        "to_csv",
+        "to_pickle",
+        "read_csv",
+        "read_pickle",
+        "savefig",
+        "hub",
+        "cpp_extension",
+        "EXERCISES",
+    ]
 )
 
 
@@ -37,8 +112,9 @@ def reasons(source: str) -> list[str]:
                 found.append(f"it uses {name}")
             case ast.Attribute(attr=name) if name in ATTRIBUTES or name.startswith("_"):
                 found.append(f"it uses .{name}")
-            case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(
-                ctx=ast.Store() | ast.Del()
+            case (
+                ast.Attribute(ctx=ast.Store() | ast.Del())
+                | ast.Subscript(ctx=ast.Store() | ast.Del())
             ) if _root(node) in borrowed:
                 found.append(f"it changes {_root(node)}, which it imports")
             case ast.Global() | ast.Nonlocal():

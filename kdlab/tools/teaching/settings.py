@@ -51,7 +51,5 @@ def to_page() -> str:
 
 def table() -> str:
     """Return names and reasons as a Markdown table for a page in docs."""
-    body = [
-        [f"[{h.stem}](../notebooks/{h.stem}.ipynb)", f"*{h.name}*", h.why] for h in hand_outs()
-    ]
+    body = [[f"[{h.stem}](../notebooks/{h.stem}.ipynb)", f"*{h.name}*", h.why] for h in hand_outs()]
     return readme.markdown(("notebook", "preset", "what to look at"), body) if body else NONE

@@ -1,5 +1,6 @@
 """One page A4 for each paper: question, loss, facts, claims with today's outcomes, two questions."""
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,40 +83,46 @@ def _images(cell: Any) -> Iterator[str]:
         yield from IMAGE.findall(page)
 
 
-def print_all(pages: Mapping[Path, str], chromium: str | None) -> None:
-    """Print pages to PDF, each in the largest letters with which it fits on one page.
-
-    Args:
-        pages: {path of the PDF: HTML}.
-        chromium: the browser's path; None takes the one that Playwright has installed.
+@contextlib.contextmanager
+def browser(chromium: str | None) -> Iterator[Any]:
+    """Start Chromium from its path; None takes the one that Playwright has installed.
 
     Raises:
-        ValueError: there is no browser, or a page is too long at the smallest letters.
+        ValueError: there is none.
     """
     from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as play:
         try:
-            browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            found = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         except Error:
             raise ValueError(
                 "the sheets are printed by Chromium, and none could be started: install it, or "
                 "print the .html files beside them from another browser."
             ) from None
-        page = browser.new_page(offline=True)
-        for path, text in pages.items():
-            page.set_content(text)
-            page.emulate_media(media="print")
-            size = LARGEST
-            while _too_long(page, size) and size > SMALLEST:
-                size -= STEP
-            if _too_long(page, size):
-                raise ValueError(f"{path.stem} does not fit on a page: its notebook tells more.")
-            page.pdf(path=path, prefer_css_page_size=True, print_background=True)
-        browser.close()
+        yield found
+        found.close()
+
+
+def print_all(pages: Mapping[Path, str], started: Any) -> None:
+    """Print {path of the PDF: HTML}, each in the largest letters with which it fits on one page.
+
+    Raises:
+        ValueError: a page is too long at the smallest letters.
+    """
+    page = started.new_page(offline=True)
+    page.emulate_media(media="print")
+    for path, text in pages.items():
+        page.set_content(text)
+        size = LARGEST
+        while _too_long(page, size) and size > SMALLEST:
+            size -= STEP
+        if _too_long(page, size):
+            raise ValueError(f"{path.stem} does not fit on a page: its notebook tells more.")
+        page.pdf(path=path, prefer_css_page_size=True, print_background=True)
+    page.close()
 
 
 def _too_long(page: Any, size: float) -> bool:
     page.evaluate(f"document.body.style.fontSize = '{size}pt'")
     return not page.evaluate(FITS)
-

@@ -24,7 +24,18 @@ OF_STATE = {"right": PASSED, "wrong": FAILED, "to do": EMPTY}
 LONGEST = 300  # characters of a hint
 MIB = 2**20
 PATIENCE = 6  # times the processor's seconds: a busy machine, or a pupil that sleeps
-PLAIN = (torch.Tensor, np.ndarray, float, int, bool, str, tuple, list, set, dict)  # an answer's types
+PLAIN = (
+    torch.Tensor,
+    np.ndarray,
+    float,
+    int,
+    bool,
+    str,
+    tuple,
+    list,
+    set,
+    dict,
+)  # an answer's types
 CHANGED = "the check itself no longer refuses wrong answers after this code has run"
 
 
