@@ -6,6 +6,7 @@
 #   make site        the course as a static site in build/site   ARGS="--as-committed" runs nothing
 #   make app         the lab as a web page   ARGS="--no-browser --port 8866"
 #   make notebooks   run all notebooks and write their outputs back (the only writer of outputs)
+#   make teach       projector pages, sheets for print, settings, into build/teaching   ARGS="--only 00_kd"
 #   make evidence    measure what the notebooks report; hours, resumes   ARGS="--only 00_kd"
 #   make bench       time kdlab against other ways to distil
 #   make lint        ruff, codespell, mypy
@@ -23,7 +24,7 @@ RUN := $(BIN)/python -m
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test course site app notebooks evidence bench lint check clean
+.PHONY: help lab test course site app notebooks teach evidence bench lint check clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -55,6 +56,10 @@ app: $(VENV)/.app
 notebooks: $(VENV)/.test
 	$(RUN) kdlab notebooks $(ARGS)
 	$(RUN) kdlab claims --write
+
+# With what `make course` has run, the explorers of its pages are alive.
+teach: $(VENV)/.test
+	$(RUN) kdlab teach $(ARGS)
 
 # KDLAB_NATURAL names an .npz file of the photographs; without it torchvision fetches them.
 evidence: $(VENV)/.test

@@ -1,4 +1,7 @@
-"""The commands: python -m kdlab course | site | notebooks | evidence | claims | clean."""
+"""The commands: python -m kdlab course | site | notebooks | evidence | claims | clean.
+
+And those of a teacher, teach | timings | exercises, see `kdlab.tools.teaching.commands`.
+"""
 
 import argparse
 import ast
@@ -7,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from kdlab.tools.teaching import commands as teaching
 
 
 def _setting(argument: str) -> tuple[str, Any]:
@@ -133,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("files", type=Path, nargs="+")
     clean.set_defaults(run=_clean)
 
+    teaching.add(commands, only)
     return parser
 
 

@@ -36,7 +36,8 @@ mtd[columnalign="left"] { text-align: left; }
    | replace('type="text/css"', 'media="screen and (prefers-color-scheme: dark)"') }}
 {% endblock %}"""
 # Enough of a model for an explorer: it keeps what is set, and tells those who listen.
-ALIVE = """<div id="@name@"></div><style>@css@</style>
+LIVE = "kdlab-alive"
+ALIVE = """<div class="@live@" id="@name@"></div><style>@css@</style>
 <script type="module">
 @module@
 const state = @state@, listeners = [];
@@ -76,23 +77,26 @@ def formula(tex: str, display: str = "inline") -> str:
     return found.replace(NORM, NORM.replace("<mo", '<mo stretchy="false"'))
 
 
-class _Renderer(IPythonRenderer):
+class Renderer(IPythonRenderer):
     """Markdown as nbconvert writes it, with formulas that are converted here."""
 
     def inline_math(self, body: str) -> str:
+        """Return a formula of a line."""
         return formula(body)
 
     def block_math(self, body: str) -> str:
+        """Return a formula of its own line."""
         return formula(body, "block")
 
     def latex_environment(self, name: str, body: str) -> str:
+        """Return a named block, such as cases."""
         return formula(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
 
 
 class _Exporter(HTMLExporter):
     @contextfilter
     def markdown2html(self, context: Any, source: str) -> str:
-        return MarkdownWithMath(renderer=_Renderer(escape=False)).render(source)
+        return MarkdownWithMath(renderer=Renderer(escape=False)).render(source)
 
 
 def without_kernel(nb: Notebook) -> Notebook:
@@ -124,6 +128,7 @@ def alive(state: dict[str, Any], name: str) -> str:
     shown = {key: state[key] for key in ("data", "setting", "fold")}
     parts = {
         "name": name,
+        "live": LIVE,
         "css": state["_css"],
         "module": state["_esm"].replace("export default", "const explorer ="),
         "state": json.dumps(shown).replace("<", "\\u003c"),  # or it could end the script

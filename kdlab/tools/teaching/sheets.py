@@ -1,0 +1,128 @@
+"""One page A4 for each paper: question, loss, facts, claims with today's outcomes, two questions."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from kdlab.runs import evidence
+from kdlab.runs.claims import judge
+from kdlab.show.words import found, in_words, where_it_holds
+from kdlab.tools.notebooks import Notebook
+from kdlab.tools.pages import without_kernel
+from kdlab.tools.teaching.parts import Part, calls, numbered, parts, pictures, question, to_html
+from kdlab.tools.teaching.project import TEMPLATES, before_code
+
+IMAGE = re.compile(r"<img\b[^>]*>")
+SOURCES = ("citation", "official code", "reported as", "its rival", "names")  # no facts on a method
+LARGEST, SMALLEST, STEP = 10.5, 7.5, 0.25  # pt; what fits on the page is looked for in between
+# Chromium's own layout says whether all is on the page; what is too long would be cut off.
+FITS = "() => document.body.scrollHeight <= document.body.clientHeight + 1"
+
+
+def to_page(nb: Notebook, stem: str, paper: ModuleType, folder: Path = evidence.FOLDER) -> str:
+    """Return the sheet of a paper as HTML.
+
+    Args:
+        nb: its notebook, with outputs.
+        paper: its experiment, with COMPARISONS and claims.
+        folder: of the evidence, from which the outcomes come.
+
+    Raises:
+        ValueError: the notebook lacks a heading that all notebooks share.
+    """
+    found_parts = parts(without_kernel(nb))
+    tables = evidence.tables(stem, paper.COMPARISONS, folder)
+    judged = judge(paper.claims(tables), stem).to_dict("records")
+    return TEMPLATES.get_template("sheet.html.j2").render(
+        title=found_parts[""].title,
+        question=to_html(question(found_parts)),
+        loss=to_html(before_code(found_parts["The loss"])),
+        facts=[[to_html(cell) for cell in row] for row in _facts(nb)],
+        claims=_claims([row for row in judged if row["primary"]]),
+        pictures=_pictures(found_parts),
+        asked=[to_html(text) for text in numbered(found_parts["Reading group"].texts)[:2]],
+    )
+
+
+def _facts(nb: Notebook) -> list[list[str]]:
+    """Return three rows of the notebook's *Paper facts*: what, in the paper, here."""
+    text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    table = text.partition("## Paper facts")[2].partition("## Set-up")[0]
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("|") and not line.startswith(("| |", "|---"))
+    ]
+    return [row for row in rows if row[0] not in SOURCES and len(row) == 3][:3]
+
+
+def _claims(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return each primary claim with where it holds, and its intervals in the worlds measured."""
+    lines = []
+    for name in dict.fromkeys(row["id"] for row in rows):
+        mine = [row for row in rows if row["id"] == name]
+        said = [f"{in_words(row['world'])} {found(row)}" for row in mine if row["n"]]
+        where = where_it_holds(mine) if said else "not tested here"
+        lines.append({"text": mine[0]["claim"], "where": where, "numbers": said})
+    return lines
+
+
+def _pictures(found_parts: Mapping[str, Part]) -> list[str]:
+    """Return the dots of the headline, and the first picture to play with; else what there is."""
+    dots = [cell for cell in found_parts["Train"].cells if calls(cell, "live")]
+    rest = [cell for name in ("Play", "Train") for cell in found_parts[name].cells]
+    images = [image for cell in (*dots[:1], *rest) for image in _images(cell)]
+    return list(dict.fromkeys(images))[:2]
+
+
+def _images(cell: Any) -> Iterator[str]:
+    for page in pictures(cell):
+        yield from IMAGE.findall(page)
+
+
+@contextlib.contextmanager
+def browser(chromium: str | None) -> Iterator[Any]:
+    """Start Chromium from its path; None takes the one that Playwright has installed.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from playwright.sync_api import Error, sync_playwright
+
+    with sync_playwright() as play:
+        try:
+            found = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        except Error:
+            raise ValueError(
+                "the sheets are printed by Chromium, and none could be started: install it, or "
+                "print the .html files beside them from another browser."
+            ) from None
+        yield found
+        found.close()
+
+
+def print_all(pages: Mapping[Path, str], started: Any) -> None:
+    """Print {path of the PDF: HTML}, each in the largest letters with which it fits on one page.
+
+    Raises:
+        ValueError: a page is too long at the smallest letters.
+    """
+    page = started.new_page(offline=True)
+    page.emulate_media(media="print")
+    for path, text in pages.items():
+        page.set_content(text)
+        size = LARGEST
+        while _too_long(page, size) and size > SMALLEST:
+            size -= STEP
+        if _too_long(page, size):
+            raise ValueError(f"{path.stem} does not fit on a page: its notebook tells more.")
+        page.pdf(path=path, prefer_css_page_size=True, print_background=True)
+    page.close()
+
+
+def _too_long(page: Any, size: float) -> bool:
+    page.evaluate(f"document.body.style.fontSize = '{size}pt'")
+    return not page.evaluate(FITS)
