@@ -91,7 +91,7 @@ def arms(found: dict[str, Part]) -> list[str]:
         for node in ast.walk(ast.parse(cell.source)):
             match node:
                 case ast.Call(func=ast.Name(id="Guesses"), args=[_, ast.Dict() as words, *_]):
-                    return [v.value for v in words.values if isinstance(v, ast.Constant)]
+                    return [str(v.value) for v in words.values if isinstance(v, ast.Constant)]
     return []
 
 

@@ -1,4 +1,4 @@
-"""One page A4 for each paper: question, loss, facts, claims with today's outcomes, two questions."""
+"""One page A4 for each paper: question, loss, facts, claims with outcomes, two questions."""
 
 import contextlib
 import re
