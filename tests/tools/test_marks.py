@@ -38,7 +38,8 @@ def tried(source: str, name: str = "shrinkage", seconds: float = 20) -> tuple[st
 
 def test_a_class_is_marked_and_saved(tmp_path: Path, capsys):
     room = tmp_path / "class"
-    cheat = 'def check(*a):\n    print("right")\n\n\ndef shrinkage(T):\n    print("right")\n    return T'
+    cheat = 'def check(*a):\n    print("right")\n\n\n'
+    cheat += 'def shrinkage(T):\n    print("right")\n    return T'
     write(room / "anna/00_kd.ipynb", HELP, "raise RuntimeError('never run')", RIGHT, STUB, CHECK)
     write(room / "00_kd ben.ipynb", cheat, CHECK)
     write(room / "cleo/work.ipynb", "import os\n\n\ndef shrinkage(T):\n    os.abort()", CHECK)

@@ -16,11 +16,11 @@ from kdlab.tools.cli import main
 from kdlab.tools.notebooks import WIDGET
 from kdlab.tools.site import build, check, source
 from tests.notebooks import small_notebook
-from tests.notebooks.test_browser import chromium
 
 pytest.importorskip("myst_nb", reason="the packages of the site: make .venv/.site")
 playwright = pytest.importorskip("playwright.sync_api")
 
+SLOW = 60_000  # ms, where many processes share the cores
 REAL = Path(__file__).parents[2] / "notebooks"
 PIXEL = '<img alt="{}" src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">'
 TABLE = "<table><tr>" + "<td>a rather wide cell</td>" * 30 + "</tr></table>"
@@ -116,9 +116,9 @@ def page(chrome) -> Iterator:
     assert said == []
 
 
-def test_nothing_is_amiss(site):
-    chromium()
-    assert check.look(site, ["index.html", "notebooks/00_kd.html"]) == []
+def test_nothing_is_amiss(site, chrome):
+    assert check.links(site) == []
+    assert check.walk(chrome, site, ["index.html", "notebooks/00_kd.html"]) == []
 
 
 def test_an_explorer_lives_and_follows_the_theme(site, page):
@@ -127,7 +127,7 @@ def test_an_explorer_lives_and_follows_the_theme(site, page):
     before = alive.get_by_role("status").inner_text()
     alive.get_by_role("slider", name="temperature T").focus()
     page.keyboard.press("End")
-    playwright.expect(alive.get_by_role("status")).not_to_have_text(before)
+    playwright.expect(alive.get_by_role("status")).not_to_have_text(before, timeout=SLOW)
     assert not page.get_by_alt_text("bars of an image").is_visible()  # there is an explorer
     ground = "el => getComputedStyle(el).backgroundColor"
     dark = alive.evaluate(ground)
@@ -155,11 +155,13 @@ def test_search_finds_a_word_from_disk(site, page):
     page.get_by_role("textbox", name="Search").fill("zebrafish")
     page.keyboard.press("Enter")
     found = page.locator("#search-results li a")
-    playwright.expect(found).to_have_count(1)
+    playwright.expect(found).to_have_count(1, timeout=SLOW)
     found.click()
     assert page.url.startswith((site / "index.html").as_uri())
     page.goto((site / "search.html").as_uri() + "?q=kdlab_no_such_word")
-    playwright.expect(page.locator("#search-results")).to_contain_text("did not match any")
+    playwright.expect(page.locator("#search-results")).to_contain_text(
+        "did not match any", timeout=SLOW
+    )
 
 
 def test_on_paper_there_is_no_navigation_and_a_closed_fold_keeps_its_secret(site, page):
@@ -209,12 +211,11 @@ FAULTS = {
 }
 
 
-def test_each_fault_is_told(tmp_path):
-    chromium()
+def test_each_fault_is_told(tmp_path, chrome):
     body = f"<article><h1>A page</h1>{''.join(FAULTS.values())}</article>"
     head = '<!doctype html><html lang="en"><title>Page</title><link rel="icon" href="data:,">'
     (tmp_path / "page.html").write_text(f"{head}<body>{body}</body></html>")
-    said = "\n".join(check.look(tmp_path))
+    said = "\n".join([*check.links(tmp_path), *check.walk(chrome, tmp_path, ["page.html"])])
     assert [fault for fault in FAULTS if fault not in said] == []
 
 

@@ -230,7 +230,7 @@ def test_a_teacher_finds_plan_and_answers_for_every_notebook(path: Path):
     assert [int(n) for n in re.findall(r"\*\*Discussion (\d)", notes)] == known
     assert {int(n) for n in re.findall(r"\*\*Exercise (\d)", notes)} == {1, 2, 3, 4}
     assert "**Predict.**" in notes
-    for number in re.findall(r"uestions? (\d)(?: and (\d))?\.?(?: Lab| \|)", plan):
+    for number in re.findall(r"(?i)questions? (\d)(?: and (\d))?\.?(?: Lab| \|)", plan):
         assert {int(n) for n in number if n} <= set(known)
 
 

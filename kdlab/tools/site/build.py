@@ -55,6 +55,7 @@ def build(root: Path, out: Path, executed: Any = notebooks.read) -> tuple[int, l
         import myst_nb  # noqa: F401
         import sphinx_copybutton  # noqa: F401
         from sphinx.application import Sphinx
+        from sphinx.util.docutils import docutils_namespace, patch_docutils
     except ImportError as error:
         raise ValueError(f"the site needs {error.name}: make site installs it.") from None
     out = out.resolve()
@@ -63,7 +64,8 @@ def build(root: Path, out: Path, executed: Any = notebooks.read) -> tuple[int, l
     for old in (out, kept):  # so that no page stays that is none any more
         shutil.rmtree(old, ignore_errors=True)
     said = io.StringIO()
-    Sphinx(read, HERE, out, kept, "html", status=None, warning=said, freshenv=True).build()
+    with patch_docutils(HERE), docutils_namespace():  # or a second site would find its traces
+        Sphinx(read, HERE, out, kept, "html", status=None, warning=said, freshenv=True).build()
     shutil.rmtree(kept)
     lines = COLOURS.sub("", said.getvalue()).replace(f"{read}/", "").splitlines()
     return n, [line for line in lines if line.strip()]

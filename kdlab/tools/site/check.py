@@ -43,20 +43,29 @@ def look(site: Path, only: Iterable[str] = ()) -> list[str]:
     if not found:
         raise ValueError(f"found no page in {site}: make site makes them.")
     try:
-        from axe_playwright_python.sync_playwright import Axe
+        import axe_playwright_python  # noqa: F401
         from playwright.sync_api import sync_playwright
     except ImportError as error:
         raise ValueError(f"the check needs {error.name}: make site installs it.") from None
-    amiss = links(site)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
-        here, said = _opened(browser)
-        for name in list(only) or [str(path.relative_to(site)) for path in found]:
-            here.goto((site / name).as_uri())
-            amiss += [f"{name}: {line}" for view in VIEWS for line in _seen(here, *view, Axe())]
-            amiss += [f"{name}: {line}" for line in said]
-            said.clear()
+        names = list(only) or [str(path.relative_to(site)) for path in found]
+        amiss = links(site) + walk(browser, site, names)
         browser.close()
+    return amiss
+
+
+def walk(browser: Any, site: Path, names: Iterable[str]) -> list[str]:
+    """Return what is amiss in pages of a site that `browser` opens one after the other."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    amiss, (here, said) = list[str](), _opened(browser)
+    for name in names:
+        here.goto((site / name).as_uri())
+        amiss += [f"{name}: {line}" for view in VIEWS for line in _seen(here, *view, Axe())]
+        amiss += [f"{name}: {line}" for line in said]
+        said.clear()
+    here.close()
     return amiss
 
 

@@ -14,6 +14,7 @@ from kdlab.tools.pages import LIVE, Renderer
 
 FOLD = re.compile(r"<details>.*?</details>", re.DOTALL)  # help, solutions, facts in full
 LINKS = re.compile(r"^\[.*\]\(.*\)$", re.MULTILINE)  # a line of links: a projector opens none
+IMAGE = re.compile(r"<img\b[^>]*>")
 STILL = "kdlab-still"  # stands after an explorer, for where it is not alive
 
 
@@ -91,7 +92,7 @@ def arms(found: dict[str, Part]) -> list[str]:
         for node in ast.walk(ast.parse(cell.source)):
             match node:
                 case ast.Call(func=ast.Name(id="Guesses"), args=[_, ast.Dict() as words, *_]):
-                    return [v.value for v in words.values if isinstance(v, ast.Constant)]
+                    return [str(v.value) for v in words.values if isinstance(v, ast.Constant)]
     return []
 
 
@@ -122,7 +123,9 @@ def pictures(cell: Any) -> list[str]:
         page, image = data.get("text/html", ""), data.get("image/png", "")
         if WIDGET in data or (live and STILL in page):
             continue
-        if "<img" in page or "<table" in page or LIVE in page:
+        if STILL in page:  # of an explorer that was not run: the picture without its wrapping
+            found += IMAGE.findall(page)
+        elif "<img" in page or "<table" in page or LIVE in page:
             found.append(page)
         elif image:
             words = html.escape(data.get("text/plain", ""))

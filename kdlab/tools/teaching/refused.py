@@ -8,96 +8,18 @@ from collections.abc import Iterator
 
 from kdlab.tools.teaching.answers import bound
 
-ROOTS = frozenset(
-    [
-        "__future__",
-        "torch",
-        "torchvision",
-        "numpy",
-        "scipy",
-        "sklearn",
-        "pandas",
-        "matplotlib",
-        "math",
-        "cmath",
-        "itertools",
-        "functools",
-        "operator",
-        "collections",
-        "typing",
-        "dataclasses",
-        "random",
-        "statistics",
-        "copy",
-        "abc",
-        "enum",
-        "fractions",
-        "decimal",
-        "numbers",
-        "string",
-        "re",
-        "heapq",
-        "bisect",
-        "warnings",
-        "time",
-        "kdlab",
-    ]
-)
-CLOSED = frozenset(["exercise", "exercises", "tools", "store", "lab"])  # parts of kdlab
-NAMES = frozenset(
-    [
-        "eval",
-        "exec",
-        "compile",
-        "open",
-        "input",
-        "breakpoint",
-        "exit",
-        "quit",
-        "globals",
-        "locals",
-        "vars",
-        "getattr",
-        "setattr",
-        "delattr",
-        "__import__",
-        "__builtins__",
-        "get_ipython",
-    ]
-)
-ATTRIBUTES = frozenset(
-    [
-        "os",
-        "sys",
-        "io",
-        "subprocess",
-        "builtins",
-        "importlib",
-        "inspect",
-        "gc",
-        "ctypes",
-        "pathlib",
-        "shutil",
-        "socket",
-        "modules",
-        "load",
-        "save",
-        "loadtxt",
-        "savetxt",
-        "savez",
-        "fromfile",
-        "tofile",
-        "memmap",
-        "to_csv",
-        "to_pickle",
-        "read_csv",
-        "read_pickle",
-        "savefig",
-        "hub",
-        "cpp_extension",
-        "EXERCISES",
-    ]
-)
+WORDS = {
+    "imports": "__future__ torch torchvision numpy scipy sklearn pandas matplotlib math cmath "
+    "itertools functools operator collections typing dataclasses random statistics copy abc enum "
+    "fractions decimal numbers string re heapq bisect warnings time kdlab",
+    "closed parts of kdlab": "exercise exercises tools store lab",
+    "names": "eval exec compile open input breakpoint exit quit globals locals vars getattr "
+    "setattr delattr __import__ __builtins__ get_ipython",
+    "attributes": "os sys io subprocess builtins importlib inspect gc ctypes pathlib shutil socket "
+    "modules load save loadtxt savetxt savez fromfile tofile memmap to_csv to_pickle read_csv "
+    "read_pickle savefig hub cpp_extension EXERCISES",
+}
+ROOTS, CLOSED, NAMES, ATTRIBUTES = (frozenset(words.split()) for words in WORDS.values())
 
 
 def reasons(source: str) -> list[str]:
@@ -130,7 +52,7 @@ def _root(node: ast.expr) -> str:
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """Yield what is wrong with an import; of kdlab everything but checks, tools and the lab goes."""
+    """Yield what is wrong with an import; of kdlab all but checks, tools and the lab may be."""
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     else:

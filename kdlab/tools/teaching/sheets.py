@@ -1,7 +1,6 @@
-"""One page A4 for each paper: question, loss, facts, claims with today's outcomes, two questions."""
+"""One page A4 for each paper: question, loss, facts, claims with outcomes, two questions."""
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -12,10 +11,18 @@ from kdlab.runs.claims import judge
 from kdlab.show.words import found, in_words, where_it_holds
 from kdlab.tools.notebooks import Notebook
 from kdlab.tools.pages import without_kernel
-from kdlab.tools.teaching.parts import Part, calls, numbered, parts, pictures, question, to_html
+from kdlab.tools.teaching.parts import (
+    IMAGE,
+    Part,
+    calls,
+    numbered,
+    parts,
+    pictures,
+    question,
+    to_html,
+)
 from kdlab.tools.teaching.project import TEMPLATES, before_code
 
-IMAGE = re.compile(r"<img\b[^>]*>")
 SOURCES = ("citation", "official code", "reported as", "its rival", "names")  # no facts on a method
 LARGEST, SMALLEST, STEP = 10.5, 7.5, 0.25  # pt; what fits on the page is looked for in between
 # Chromium's own layout says whether all is on the page; what is too long would be cut off.

@@ -33,7 +33,7 @@ def measure(paths: Sequence[Path], file: Path, budget: str = "lesson") -> Iterat
                 yield runs[-1]
                 if runs[-1].error:
                     raise ValueError(f"{path.name} was not timed: {runs[-1].error}")
-        told = {"budget": budget, "code": notebooks.code_hash(notebooks.read(path))}
+        told: dict[str, Any] = {"budget": budget, "code": notebooks.code_hash(notebooks.read(path))}
         told |= {"on": f"{os.cpu_count()} cores, {platform.machine()}"}
         for turn, run in zip(("first", "again"), runs, strict=True):
             told[turn] = {"seconds": round(run.cost.seconds), "gib": round(run.cost.peak, 2)}
