@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import expect
 
 from kdlab.lab.hand_out import FORMAT
+from kdlab.lab.hand_out import presets_of
 from kdlab.papers.kd.presets import PRESETS
-from kdlab.tools.app import presets
 from tests.lab.conftest import TINY
 from tests.notebooks.test_browser import ROOT, SERVER_SECONDS, chromium, end, environment
 
@@ -82,7 +82,7 @@ def test_it_trains_and_asks_nothing_but_localhost(app, chrome):
     lab = page.locator(".kdlab-lab")
     expect(lab.get_by_role("button", name="Train")).to_be_visible(timeout=SLOW)
     offered = lab.get_by_label("Begin with").locator("option").all_inner_texts()
-    assert offered == list(presets()) and len(offered) > len(PRESETS)
+    assert offered == list(presets_of("all")) and len(offered) > len(PRESETS)
     assert page.get_by_text("from ipywidgets").count() == 0  # the code is hidden
     assert page.title() == "The lab of kdlab"
 
