@@ -12,8 +12,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from kdlab.lab.hand_out import FORMAT
-from kdlab.lab.hand_out import presets_of
+from kdlab.lab.hand_out import FORMAT, presets_of
 from kdlab.papers.kd.presets import PRESETS
 from tests.lab.conftest import TINY
 from tests.notebooks.test_browser import ROOT, SERVER_SECONDS, chromium, end, environment
