@@ -72,7 +72,7 @@ def test_a_notebook_without_the_shared_headings_gets_a_sentence():
 
 
 def test_screens_are_turned_by_keys_and_fit(chrome, tmp_path: Path):
-    for path in (BOOKS[0], BOOKS[5]):
+    for path in (BOOKS[0], BOOKS[5], BOOKS[7]):
         file = tmp_path / f"{path.stem}.html"
         file.write_text(project.to_page(notebooks.read(path), path.stem), encoding="utf-8")
         for width, height in SIZES:
@@ -80,6 +80,9 @@ def test_screens_are_turned_by_keys_and_fit(chrome, tmp_path: Path):
             page.on("request", lambda request, asked=asked: asked.append(request.url))
             page.goto(file.as_uri())
             assert page.evaluate("screens.map((s) => s.scrollHeight - s.clientHeight)") == [0] * 7
+            wide = "(m) => m.scrollWidth > m.clientWidth"
+            formulas = "[...document.querySelectorAll('math[display=block]')]"
+            assert page.evaluate(f"{formulas}.filter({wide}).length") == 0
             sizes = page.evaluate(
                 "[...document.querySelectorAll('section *')]"
                 ".filter((e) => !e.closest('math'))"

@@ -26,7 +26,13 @@ from kdlab.tools.teaching.project import TEMPLATES, before_code
 SOURCES = ("citation", "official code", "reported as", "its rival", "names")  # no facts on a method
 LARGEST, SMALLEST, STEP = 10.5, 7.5, 0.25  # pt; what fits on the page is looked for in between
 # Chromium's own layout says whether all is on the page; what is too long would be cut off.
-FITS = "() => document.body.scrollHeight <= document.body.clientHeight + 1"
+FITS = """() => {
+  const body = document.body, right = body.getBoundingClientRect().right - 40;
+  const maths = [...document.querySelectorAll("math")];
+  return body.scrollHeight <= body.clientHeight + 1
+    && maths.every((math) => math.getBoundingClientRect().right <= right
+      && [...math.querySelectorAll("*")].every((e) => e.getBoundingClientRect().right <= right));
+}"""
 
 
 def to_page(nb: Notebook, stem: str, paper: ModuleType, folder: Path = evidence.FOLDER) -> str:
