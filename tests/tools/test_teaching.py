@@ -1,8 +1,6 @@
 """The teacher's pack: screens that are turned by keys, sheets of one page, settings, times."""
 
 import re
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
@@ -26,6 +24,12 @@ ROOT = Path(__file__).parents[2]
 BOOKS = notebooks.find(ROOT / "notebooks")
 SIZES = [(1366, 768), (1280, 720)]
 SMALL = 16 / 72 * 96  # px of 16 pt
+
+
+def test_a_machine_without_chromium_gets_a_sentence(tmp_path: Path):
+    """It stands first: beside the browser of the fixture Playwright would start no second one."""
+    with pytest.raises(ValueError, match="printed by Chromium"), sheets.browser(f"{tmp_path}/no"):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +116,6 @@ def test_a_control_keeps_its_arrows_and_gives_its_page_keys(chrome):
     page.keyboard.press("PageDown")
     assert page.evaluate("[now(), document.querySelector('input').value]") == [1, "51"]
     page.close()
-
-
-def test_a_machine_without_chromium_gets_a_sentence(tmp_path: Path):
-    """In a process of its own: beside the fixture's browser Playwright starts no second one."""
-    code = "from kdlab.tools.teaching.sheets import browser\n"
-    code += f"with browser({str(tmp_path / 'no')!r}): pass"
-    got = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert got.returncode == 1 and "ValueError: the sheets are printed by Chromium" in got.stderr
 
 
 # --- sheets ---------------------------------------------------------------------------------------
