@@ -12,6 +12,8 @@ from typing import Any
 
 import nbformat
 
+from kdlab.papers import folders
+
 Notebook = Any  # nbformat carries no types
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -31,6 +33,11 @@ def find(folder: Path, only: Iterable[str] = ()) -> list[Path]:
     if unknown := [stem for stem in only if stem not in paths]:
         raise ValueError(f"there is no notebook {unknown[0]!r}; there are {', '.join(paths)}.")
     return [path for stem, path in paths.items() if not only or stem in only]
+
+
+def of_papers(paths: Iterable[Path]) -> list[Path]:
+    """Return the notebooks that are about a paper: the one of the lab is not."""
+    return [path for path in paths if path.stem in folders()]
 
 
 def read(path: Path) -> Notebook:

@@ -12,7 +12,7 @@ from kdlab.tools.cli import main
 from kdlab.tools.teaching import answers, marks, refused, trial
 from tests.papers.exercise_texts import solutions
 
-BOOKS = notebooks.find(Path(__file__).parents[2] / "notebooks")
+BOOKS = notebooks.of_papers(notebooks.find(Path(__file__).parents[2] / "notebooks"))
 NAMES = {stem: list(found) for stem, found in EXERCISES.items()}
 RIGHT = "def shrinkage(T: float) -> float:\n    return square(T)\n"
 HELP = "from operator import mul\n\n\ndef square(T):\n    return mul(T, T)"

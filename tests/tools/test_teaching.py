@@ -21,7 +21,7 @@ from tests.notebooks.rules import FENCE
 from tests.tools.test_pages import fetched
 
 ROOT = Path(__file__).parents[2]
-BOOKS = notebooks.find(ROOT / "notebooks")
+BOOKS = notebooks.of_papers(notebooks.find(ROOT / "notebooks"))
 SIZES = [(1366, 768), (1280, 720)]
 SMALL = 16 / 72 * 96  # px of 16 pt
 
@@ -193,14 +193,14 @@ def test_times_are_kept_after_each_notebook_and_shown(tmp_path: Path, monkeypatc
         list(timings.measure(BOOKS[:2], file := tmp_path / "timings.json"))
     assert len(set(caches)) == 2 and "mine" not in caches  # two notebooks, each with its own
     assert timings.os.environ["KDLAB_CACHE"] == "mine"
-    lines = timings.table(BOOKS[:2], timings.read(file)).splitlines()
+    lines = timings.table(notebooks.find(ROOT / "notebooks")[:2], timings.read(file)).splitlines()
     assert "| 100 s | 50 s | 1.26 GiB |" in lines[2] and "before" not in lines[2]
     assert lines[3].count(timings.UNKNOWN) == 3
     old = timings.read(file)
     old["00_kd"]["code"] = "other"
-    assert "before its last change" in timings.table(BOOKS[:1], old)
+    assert "before its last change" in timings.table(notebooks.find(ROOT / "notebooks")[:1], old)
     old["00_kd"]["budget"] = "ci"
-    assert timings.UNKNOWN in timings.table(BOOKS[:1], old)
+    assert timings.UNKNOWN in timings.table(notebooks.find(ROOT / "notebooks")[:1], old)
     file.write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         timings.read(file)
@@ -212,7 +212,7 @@ NOTES = (ROOT / "notebooks/FACILITATOR.md").read_text(encoding="utf-8")
 
 def test_the_tables_of_the_teaching_page_are_those_of_the_commands():
     page = ROOT / "docs/teaching.md"
-    table = timings.table(BOOKS, timings.read(ROOT / timings.FILE))
+    table = timings.table(notebooks.find(ROOT / "notebooks"), timings.read(ROOT / timings.FILE))
     told = "run python -m kdlab timings --tables"
     assert readme.between(page, "times").strip() == table, told
     assert readme.between(page, "presets").strip() == settings.table(), told

@@ -46,7 +46,7 @@ def _teach(args: argparse.Namespace) -> int:
     from kdlab.tools.teaching import project, settings
 
     args.out.mkdir(parents=True, exist_ok=True)
-    for path in notebooks.find(args.notebooks, args.only):
+    for path in notebooks.of_papers(notebooks.find(args.notebooks, args.only)):
         if "pages" in args.kinds:
             run = args.executed / path.name
             source = run if run.exists() else path
@@ -70,11 +70,10 @@ def _sheets(args: argparse.Namespace) -> None:
     from kdlab.tools.teaching import sheets
 
     pages, experiments = {}, gather.experiments()
-    for path in notebooks.find(args.notebooks, args.only):
-        if path.stem in experiments:
-            page = sheets.to_page(notebooks.read(path), path.stem, experiments[path.stem])
-            pages[args.out / f"{path.stem}-sheet.pdf"] = page
-            write_atomic(args.out / f"{path.stem}-sheet.html", page.encode())
+    for path in notebooks.of_papers(notebooks.find(args.notebooks, args.only)):
+        page = sheets.to_page(notebooks.read(path), path.stem, experiments[path.stem])
+        pages[args.out / f"{path.stem}-sheet.pdf"] = page
+        write_atomic(args.out / f"{path.stem}-sheet.html", page.encode())
     with sheets.browser(_browser(BROWSERS)) as chromium:
         sheets.print_all(pages, chromium)
     print(f"{args.out}: {len(pages)} sheets, one page each")
