@@ -51,6 +51,13 @@ def opened(plain: Mapping[str, Any], stock: Stock) -> tuple[list[Row], int]:
 Presets = dict[str, Mapping[str, Any]]  # name -> {"rows": [...], "replicates": 3, "why": sentence}
 
 
+def of_papers() -> dict[str, Presets]:
+    """Return {notebook: presets} of all papers that offer some, in the order of the notebooks."""
+    homes = {stem: f"kdlab.papers.{name}.presets" for stem, name in folders().items()}
+    some = {stem: home for stem, home in homes.items() if importlib.util.find_spec(home)}
+    return {stem: dict(importlib.import_module(home).PRESETS) for stem, home in some.items()}
+
+
 def presets_of(start: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Presets:
     """Return the presets of a paper, given by folder or notebook; or those that `start` is itself.
 
@@ -60,20 +67,16 @@ def presets_of(start: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> 
         ValueError: there is no such paper, or it has none; or `start` is something else.
     """
     if start == "all":
-        return {
-            f"{stem[:2]} · {name}": preset
-            for stem in folders()
-            for name, preset in presets_of(stem).items()
-        }
+        every = of_papers().items()
+        return {f"{stem[:2]} · {name}": p for stem, some in every for name, p in some.items()}
     if isinstance(start, str):
-        known = {name: name for name in folders().values()} | folders()
-        where = f"kdlab.papers.{known.get(start)}.presets"
-        if start not in known or importlib.util.find_spec(where) is None:
+        stems = {name: stem for stem, name in folders().items()}
+        if (found := of_papers().get(stems.get(start, start))) is None:
             raise ValueError(
                 f"no paper {start!r} offers presets; give another, such as lab('kd'), or rows, "
                 'such as lab([{"method": "KD"}, {"method": "labels"}]).'
             )
-        return dict(importlib.import_module(where).PRESETS)
+        return found
     rows: Presets = {"your rows": {"rows": start}}
     presets = dict(start) if isinstance(start, Mapping) else rows
     if not presets or not all(isinstance(preset, Mapping) for preset in presets.values()):

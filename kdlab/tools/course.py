@@ -93,9 +93,11 @@ def prepare(source: Path, target: Path, given: dict[str, Any]) -> Path:
 
 
 def execute(
-    nb: notebooks.Notebook, folder: Path, patience: int | None = None
+    nb: notebooks.Notebook, folder: Path, patience: int | None = None, *, ahead: bool = False
 ) -> notebooks.Notebook:
     """Run all cells in place, with `folder` as the working directory.
+
+    `ahead`: panels draw at once what a page without a kernel could not ask for later.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell raised; the outputs up to it are in `nb`.
@@ -108,7 +110,8 @@ def execute(
     # A kernel is interrupted before it ends and logs that as an error; errors of cells are raised.
     options["extra_arguments"] = ["--log-level=CRITICAL"]
     where = {"metadata": {"path": str(folder.resolve())}}
-    return nbclient.NotebookClient(nb, resources=where, **options).execute()
+    env = os.environ | ({AHEAD: "1"} if ahead else {})
+    return nbclient.NotebookClient(nb, resources=where, **options).execute(env=env)
 
 
 def to_html(path: Path) -> Path:
@@ -118,10 +121,11 @@ def to_html(path: Path) -> Path:
     return path.with_suffix(".html")
 
 
-def run(source: Path, out: Path, given: dict[str, Any]) -> Run:
+def run(source: Path, out: Path, given: dict[str, Any], *, timed: bool = False) -> Run:
     """Run one notebook with parameters `given`; write it and its page into `out`.
 
-    A failing cell ends this notebook only: the result names the error, the copy shows it.
+    A failing cell ends this notebook only: the result names the error, the copy shows it. `timed`:
+    it costs what it costs a reader, so nothing is drawn ahead for the page.
 
     Raises:
         ValueError: see `prepare`.
@@ -131,11 +135,10 @@ def run(source: Path, out: Path, given: dict[str, Any]) -> Run:
     out.mkdir(parents=True, exist_ok=True)
     nb = notebooks.read(prepare(source, out / source.name, given))
     error, budget = "", given.get("budget", "lesson")
-    if budget != "ci":  # the page has no kernel that could draw them later
-        os.environ[AHEAD] = "1"
+    ahead = budget != "ci" and not timed
     with metered() as cost:
         try:
-            execute(nb, source.parent, PATIENCE.get(budget))
+            execute(nb, source.parent, PATIENCE.get(budget), ahead=ahead)
         except CellExecutionError as failure:
             error = f"FAILED with {failure.ename}: {failure.evalue}"
         except CellTimeoutError as failure:

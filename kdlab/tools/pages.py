@@ -77,26 +77,28 @@ def formula(tex: str, display: str = "inline") -> str:
     return found.replace(NORM, NORM.replace("<mo", '<mo stretchy="false"'))
 
 
-class Renderer(IPythonRenderer):
+class _Renderer(IPythonRenderer):
     """Markdown as nbconvert writes it, with formulas that are converted here."""
 
     def inline_math(self, body: str) -> str:
-        """Return a formula of a line."""
         return formula(body)
 
     def block_math(self, body: str) -> str:
-        """Return a formula of its own line."""
         return formula(body, "block")
 
     def latex_environment(self, name: str, body: str) -> str:
-        """Return a named block, such as cases."""
         return formula(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
+
+
+def to_html(markdown: str) -> str:
+    """Return Markdown as HTML with formulas as MathML."""
+    return str(MarkdownWithMath(renderer=_Renderer(escape=False)).render(markdown))
 
 
 class _Exporter(HTMLExporter):
     @contextfilter
     def markdown2html(self, context: Any, source: str) -> str:
-        return MarkdownWithMath(renderer=Renderer(escape=False)).render(source)
+        return to_html(source)
 
 
 def without_kernel(nb: Notebook) -> Notebook:

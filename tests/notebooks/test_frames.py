@@ -7,7 +7,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page, expect
 
-from kdlab.show.explorers.panels import AHEAD
 from kdlab.tools import course, notebooks, pages
 from tests.notebooks.test_browser import chromium
 from tests.notebooks.test_explorers import MOST, idle, median, opened, quiet, run_cell
@@ -36,9 +35,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     chromium()
     folder = tmp_path_factory.mktemp("page")
     nb = new_notebook(cells=[new_code_cell(PANEL)], metadata={"kernelspec": notebooks.KERNEL})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(AHEAD, "1")
-        course.execute(nb, folder)
+    course.execute(nb, folder, ahead=True)
     path = folder / "page.html"
     path.write_text(pages.to_page(nb, "page"), encoding="utf-8")
     yield path

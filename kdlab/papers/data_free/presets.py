@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from kdlab.papers.kd.presets import KD, row
+
 
 def made(source: str, **knobs: Any) -> dict[str, Any]:
     """Return a row that learns from made images of a `source`, and from no other."""
-    return {"method": "DataFree", "knobs": {"source": source, **knobs}}
+    return row("DataFree", source=source, **knobs)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -16,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         ),
         "rows": [
             *(made(source) for source in ("noise", "DAFL", "DeepInversion")),
-            {"method": "KD", "knobs": {"T": 4.0, "alpha": 0.9}},
+            KD,
         ],
     },
     "how many of them?": {

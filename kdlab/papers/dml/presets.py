@@ -2,7 +2,8 @@
 
 from typing import Any
 
-LABELS: dict[str, Any] = {"method": "labels"}
+from kdlab.papers.kd.presets import LABELS
+
 DML: dict[str, Any] = {"method": "DML", "knobs": {"weight": 1.0}}
 
 PRESETS: dict[str, dict[str, Any]] = {

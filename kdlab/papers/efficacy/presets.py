@@ -2,8 +2,7 @@
 
 from typing import Any
 
-LABELS: dict[str, Any] = {"method": "labels"}
-KD: dict[str, Any] = {"method": "KD", "knobs": {"T": 4.0, "alpha": 0.9}}
+from kdlab.papers.kd.presets import KD, LABELS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "which size?": {

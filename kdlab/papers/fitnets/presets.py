@@ -2,18 +2,18 @@
 
 from typing import Any
 
-KD: dict[str, Any] = {"method": "KD", "knobs": {"T": 4.0, "alpha": 0.9}}
+from kdlab.papers.kd.presets import KD, LABELS, row
 
 
 def joint(**knobs: Any) -> dict[str, Any]:
     """Return a row that learns by labels, soft targets and a hint in one stage."""
-    return {"method": "Joint", "knobs": {"beta": 10.0, "alpha": 0.9, **knobs}}
+    return row("Joint", **{"beta": 10.0, "alpha": 0.9, **knobs})
 
 
 PRESETS: dict[str, dict[str, Any]] = {
     "a hint beside the rest": {
         "why": "A hint beside labels, and beside KD. The net is one of today, with batch norm.",
-        "rows": [{"method": "labels"}, joint(alpha=0.0), KD, joint()],
+        "rows": [LABELS, joint(alpha=0.0), KD, joint()],
     },
     "how much of it?": {
         "why": (

@@ -6,6 +6,12 @@ LABELS: dict[str, Any] = {"method": "labels"}
 KD: dict[str, Any] = {"method": "KD", "knobs": {"T": 4.0, "alpha": 0.9}}
 PAPER = {"teacher": "mlp800x800", "student": "mlp30x30"}
 
+
+def row(method: str, **knobs: Any) -> dict[str, Any]:
+    """Return a row of a method; what is not given has its default."""
+    return {"method": method, "knobs": knobs}
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "works": {
         "why": (

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-LABELS: dict[str, Any] = {"method": "labels"}
-PAPER: dict[str, Any] = {"method": "Distil", "knobs": {"T": 20.0, "alpha": 0.16}}
+from kdlab.papers.kd.presets import LABELS, row
+
+PAPER = row("Distil", T=20.0, alpha=0.16)
 
 PRESETS: dict[str, dict[str, Any]] = {
     "the paper's": {
@@ -13,14 +14,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         ),
         "rows": [
             *(LABELS, PAPER, PAPER | {"epochs": 1}, PAPER | {"teacher": "cnn2"}),
-            {"method": "TfReg", "knobs": {"T": 20.0, "alpha": 0.16}},
+            row("TfReg", T=20.0, alpha=0.16),
         ],
     },
     "smoothing or not?": {
         "why": "Two amounts of label smoothing beside the virtual teacher at two temperatures.",
         "rows": [
-            *({"method": "labels", "knobs": {"smoothing": s}} for s in (0.05, 0.15)),
-            *({"method": "TfReg", "knobs": {"T": T, "alpha": 0.16}} for T in (1.0, 20.0)),
+            *(row("labels", smoothing=s) for s in (0.05, 0.15)),
+            *(row("TfReg", T=T, alpha=0.16) for T in (1.0, 20.0)),
         ],
     },
     "is it the missing label?": {
@@ -31,7 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rows": [
             LABELS,
             PAPER | {"knobs": {"T": 20.0, "alpha": 0.95, "reduction": "mean"}, "epochs": 1},
-            {"method": "Share", "knobs": {"alpha": 0.95}},
+            row("Share", alpha=0.95),
         ],
     },
 }

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from kdlab.papers.kd.presets import KD, LABELS
+
 PRESETS: dict[str, dict[str, Any]] = {
     "the theorem's loss on real images": {
         "why": (
@@ -9,7 +11,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "of the loss: a cap on what a score counts, and a student that is only pulled up."
         ),
         "rows": [
-            {"method": "labels"},
+            LABELS,
             *({"method": "ViewKD", "knobs": {"form": f}} for f in ("theorem", "two-sided")),
             {"method": "ViewKD", "knobs": {"form": "KL", "T": 4.0, "lam": 9.0}},
         ],
@@ -17,9 +19,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "a net that teaches its copy": {
         "why": "Self-distillation: the teacher is as small as the student, and begins elsewhere.",
         "rows": [
-            {"method": "labels"},
-            {"method": "KD", "teacher": "cnn4", "knobs": {"T": 4.0, "alpha": 0.9}},
-            {"method": "labels", "updates": 4000},
+            LABELS,
+            KD | {"teacher": "cnn4"},
+            LABELS | {"updates": 4000},
         ],
     },
 }

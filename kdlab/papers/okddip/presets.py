@@ -2,11 +2,7 @@
 
 from typing import Any
 
-
-def okddip(**knobs: Any) -> dict[str, Any]:
-    """Return a row with the course's defaults where nothing else is given."""
-    return {"method": "OKDDip", "knobs": knobs}
-
+from kdlab.papers.kd.presets import LABELS, row
 
 PRESETS: dict[str, dict[str, Any]] = {
     "one target or many?": {
@@ -16,18 +12,18 @@ PRESETS: dict[str, dict[str, Any]] = {
             "about as much as a group of four."
         ),
         "rows": [
-            {"method": "labels"},
-            {"method": "ONE"},
-            okddip(),
-            {"method": "labels", "updates": 8000},
+            LABELS,
+            row("ONE"),
+            row("OKDDip"),
+            LABELS | {"updates": 8000},
         ],
     },
     "is it the attention?": {
         "why": "Peers that listen by attention, to all alike, or not at all.",
-        "rows": [okddip(first=first) for first in ("attention", "uniform", "none")],
+        "rows": [row("OKDDip", first=first) for first in ("attention", "uniform", "none")],
     },
     "how much is shared?": {
         "why": "No block in common, which costs most; one; two, the default.",
-        "rows": [okddip(shared=shared) for shared in (0, 1, 2)],
+        "rows": [row("OKDDip", shared=shared) for shared in (0, 1, 2)],
     },
 }

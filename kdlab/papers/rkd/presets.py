@@ -2,18 +2,18 @@
 
 from typing import Any
 
-KD: dict[str, Any] = {"method": "KD", "knobs": {"T": 4.0, "alpha": 0.9}}
+from kdlab.papers.kd.presets import KD, LABELS, row
 
 
 def rkd(**knobs: Any) -> dict[str, Any]:
     """Return a row that learns by relations, with the paper's weights where none is given."""
-    return {"method": "RKD", "knobs": {"beta_d": 25.0, "beta_a": 50.0, **knobs}}
+    return row("RKD", **{"beta_d": 25.0, "beta_a": 50.0, **knobs})
 
 
 PRESETS: dict[str, dict[str, Any]] = {
     "beside labels, beside KD": {
         "why": "Relations beside labels, KD alone, and both: is the sum worth more than a part?",
-        "rows": [{"method": "labels"}, rkd(), KD, rkd(soft=1.0, T=4.0)],
+        "rows": [LABELS, rkd(), KD, rkd(soft=1.0, T=4.0)],
     },
     "distances or angles?": {
         "why": "One of the two terms at a time, and both, each beside labels.",

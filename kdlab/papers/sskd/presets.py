@@ -2,11 +2,7 @@
 
 from typing import Any
 
-
-def sskd(**knobs: Any) -> dict[str, Any]:
-    """Return a row with the paper's weights where no other is given."""
-    return {"method": "SSKD", "knobs": knobs}
-
+from kdlab.papers.kd.presets import KD, row
 
 PRESETS: dict[str, dict[str, Any]] = {
     "step by step": {
@@ -15,21 +11,21 @@ PRESETS: dict[str, dict[str, Any]] = {
             "their own; then who is alike. Rows of images per update are equal but in the first."
         ),
         "rows": [
-            {"method": "KD", "knobs": {"T": 4.0, "alpha": 0.9}},
-            {"method": "SameRows"},
-            sskd(lambda_ss=0.0),
-            sskd(),
+            KD,
+            row("SameRows"),
+            row("SSKD", lambda_ss=0.0),
+            row("SSKD"),
         ],
     },
     "turned or moved?": {
         "why": "A turned 6 is a 9. Small moves keep the class: shifts, zooms, slants.",
-        "rows": [sskd(), {"method": "SSKDMoves"}],
+        "rows": [row("SSKD"), row("SSKDMoves")],
     },
     "whom to believe?": {
         "why": (
             "How many of the rows that the teacher gets wrong are kept: none, three quarters as "
             "in the paper, all."
         ),
-        "rows": [sskd(ratio=ratio) for ratio in (0.0, 0.75, 1.0)],
+        "rows": [row("SSKD", ratio=ratio) for ratio in (0.0, 0.75, 1.0)],
     },
 }

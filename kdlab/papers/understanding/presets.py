@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from kdlab.papers.kd.presets import KD, LABELS, row
+
 
 def partial(**knobs: Any) -> dict[str, Any]:
     """Return a row that learns from a part of the teacher's answer, as in notebook 00 else."""
-    return {"method": "PartialKD", "knobs": {"T": 4.0, "alpha": 0.9, **knobs}}
+    return row("PartialKD", **{"T": 4.0, "alpha": 0.9, **knobs})
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -15,7 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "each image's own confidence, then relations of classes, then everything."
         ),
         "rows": [
-            {"method": "labels"},
+            LABELS,
             partial(mass="mean", shape="even"),
             partial(mass="image", shape="even"),
             partial(mass="mean", shape="class"),
@@ -31,12 +33,6 @@ PRESETS: dict[str, dict[str, Any]] = {
             "No soft target at all: the teacher's confidence says how much each label counts. A "
             "fifth of the labels is wrong, for the teacher, too."
         ),
-        "rows": [
-            {"method": name, "noise": 0.2, "knobs": knobs}
-            for name, knobs in (
-                *(("labels", {}), ("Reweighted", {"T": 4.0})),
-                ("KD", {"T": 4.0, "alpha": 0.9}),
-            )
-        ],
+        "rows": [one | {"noise": 0.2} for one in (LABELS, row("Reweighted", T=4.0), KD)],
     },
 }

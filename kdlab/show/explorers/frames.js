@@ -55,10 +55,10 @@ function framesOf(model) {
       if (!one.near) last = one.name;
       const image = node("img", { class: one.late ? "frame late" : "frame", src: one.src, alt: "", "data-frame": one.name });
       if (one.error) return [node("pre", {}, one.error)];
-      const places = one.name.split(",");
-      const other = data.controls.filter(({ key }, i) => String(state[key]) !== places[i]);
       if (!one.near) return [image];
-      const said = other.map(({ label, texts }) => `${label} ${texts[places[data.controls.findIndex((c) => c.label === label)]]}`);
+      const places = one.name.split(",");
+      const said = data.controls.flatMap(({ key, label, texts }, i) =>
+        (String(state[key]) === places[i] ? [] : [`${label} ${texts[places[i]]}`]));
       return [image, node("p", { class: "note" }, `Without a kernel, one control moves at a time: this is ${said.join(", ")}.`)];
     },
     tell: (data, state) => found(data, state).alt ?? "",

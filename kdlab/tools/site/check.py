@@ -6,15 +6,15 @@ axe-core finds wrong for readers who see, hear or point otherwise.
 """
 
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urlparse
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-sync"]
+from kdlab.tools import chromium
+
+MISSING = "the check needs Chromium, and none could be started: install it."
 VIEWS = (((1366, 768), "light"), ((360, 740), "dark"))
 SERIOUS = ("serious", "critical")
 # It would read the style sheets again, which a page from disk may not.
@@ -44,15 +44,12 @@ def look(site: Path, only: Iterable[str] = ()) -> list[str]:
         raise ValueError(f"found no page in {site}: make site makes them.")
     try:
         import axe_playwright_python  # noqa: F401
-        from playwright.sync_api import sync_playwright
+        import playwright  # noqa: F401
     except ImportError as error:
         raise ValueError(f"the check needs {error.name}: make site installs it.") from None
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
-        names = list(only) or [str(path.relative_to(site)) for path in found]
-        amiss = links(site) + walk(browser, site, names)
-        browser.close()
-    return amiss
+    names = list(only) or [str(path.relative_to(site)) for path in found]
+    with chromium.started(chromium.path(), MISSING) as browser:
+        return links(site) + walk(browser, site, names)
 
 
 def walk(browser: Any, site: Path, names: Iterable[str]) -> list[str]:
@@ -67,18 +64,6 @@ def walk(browser: Any, site: Path, names: Iterable[str]) -> list[str]:
         said.clear()
     here.close()
     return amiss
-
-
-def chromium() -> str:
-    """Return the path of the system's browser.
-
-    Raises:
-        ValueError: there is none.
-    """
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        raise ValueError(f"the check needs Chromium and found none of {', '.join(BROWSERS)}.")
-    return found
 
 
 def _opened(browser: Any) -> tuple[Any, list[str]]:

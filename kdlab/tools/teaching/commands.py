@@ -2,14 +2,11 @@
 
 import argparse
 import os
-import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from kdlab.store import write_atomic
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 KINDS = ("pages", "sheets", "settings")
 WARNING = (
     "What your students wrote is run on this machine, each answer in a process of its own with "
@@ -66,7 +63,7 @@ def _teach(args: argparse.Namespace) -> int:
 
 
 def _sheets(args: argparse.Namespace) -> None:
-    from kdlab.tools import gather, notebooks
+    from kdlab.tools import chromium, gather, notebooks
     from kdlab.tools.teaching import sheets
 
     pages, experiments = {}, gather.experiments()
@@ -74,14 +71,9 @@ def _sheets(args: argparse.Namespace) -> None:
         page = sheets.to_page(notebooks.read(path), path.stem, experiments[path.stem])
         pages[args.out / f"{path.stem}-sheet.pdf"] = page
         write_atomic(args.out / f"{path.stem}-sheet.html", page.encode())
-    with sheets.browser(_browser(BROWSERS)) as chromium:
-        sheets.print_all(pages, chromium)
+    with sheets.browser(chromium.path()) as browser:
+        sheets.print_all(pages, browser)
     print(f"{args.out}: {len(pages)} sheets, one page each")
-
-
-def _browser(names: Iterable[str]) -> str | None:
-    """Return the system's Chromium; None where Playwright's own must do."""
-    return next(filter(None, map(shutil.which, names)), None)
 
 
 def _timings(args: argparse.Namespace) -> int:

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbconvert.filters.markdown_mistune import MarkdownWithMath
-
+from kdlab.show.explorers.base import STILL
 from kdlab.tools.notebooks import WIDGET, Notebook
-from kdlab.tools.pages import LIVE, Renderer
+from kdlab.tools.pages import LIVE
 
 FOLD = re.compile(r"<details>.*?</details>", re.DOTALL)  # help, solutions, facts in full
 LINKS = re.compile(r"^\[.*\]\(.*\)$", re.MULTILINE)  # a line of links: a projector opens none
 IMAGE = re.compile(r"<img\b[^>]*>")
-STILL = "kdlab-still"  # stands after an explorer, for where it is not alive
 
 
 @dataclass
@@ -79,11 +77,6 @@ def _whole(found: dict[str, Part]) -> dict[str, Part]:
 def question(found: dict[str, Part]) -> str:
     """Return the paragraph below the title, without the line of links."""
     return LINKS.sub("", "\n\n".join(found[""].texts)).strip()
-
-
-def to_html(markdown: str) -> str:
-    """Return Markdown as HTML with formulas as MathML."""
-    return str(MarkdownWithMath(renderer=Renderer(escape=False)).render(markdown))
 
 
 def arms(found: dict[str, Part]) -> list[str]:

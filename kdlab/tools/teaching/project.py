@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jinja2
 
 from kdlab.tools.notebooks import Notebook
-from kdlab.tools.pages import without_kernel
+from kdlab.tools.pages import to_html, without_kernel
 from kdlab.tools.teaching.parts import (
     Part,
     alive,
@@ -16,7 +16,6 @@ from kdlab.tools.teaching.parts import (
     pictures,
     printed,
     question,
-    to_html,
 )
 
 MOST = 8  # screens: more than a meeting of 45 minutes looks at

@@ -1,14 +1,12 @@
 """Settings of the lab to hand out: the presets of every paper that has some, as text to paste."""
 
-import importlib.util
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kdlab.lab.hand_out import opened, presets_of, settings
+from kdlab.lab.hand_out import of_papers, opened, settings
 from kdlab.lab.methods import from_papers
 from kdlab.lab.rows import PLACES, Stock
-from kdlab.papers import folders
 from kdlab.tools import readme
 from kdlab.tools.teaching.project import TEMPLATES
 
@@ -36,10 +34,8 @@ def hand_outs() -> Iterator[HandOut]:
         ValueError: the lab would refuse a preset.
     """
     stock = Stock(from_papers(), dict(PLACES))
-    for stem, folder in folders().items():
-        if importlib.util.find_spec(f"kdlab.papers.{folder}.presets") is None:
-            continue
-        for name, preset in presets_of(folder).items():
+    for stem, presets in of_papers().items():
+        for name, preset in presets.items():
             text = settings(*opened(preset, stock))
             yield HandOut(stem, name, str(preset.get("why", "")), text)
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kdlab.runs import evidence
-from kdlab.runs.claims import judge
+from kdlab.runs.rows import FOLDER
 from kdlab.show.words import found, in_words, where_it_holds
+from kdlab.tools import chromium
 from kdlab.tools.notebooks import Notebook
-from kdlab.tools.pages import without_kernel
+from kdlab.tools.outcomes import judged, rows_of
+from kdlab.tools.pages import to_html, without_kernel
 from kdlab.tools.teaching.parts import (
     IMAGE,
     Part,
@@ -19,11 +20,14 @@ from kdlab.tools.teaching.parts import (
     parts,
     pictures,
     question,
-    to_html,
 )
 from kdlab.tools.teaching.project import TEMPLATES, before_code
 
 SOURCES = ("citation", "official code", "reported as", "its rival", "names")  # no facts on a method
+MISSING = (
+    "the sheets are printed by Chromium, and none could be started: install it, or print the .html "
+    "files beside them from another browser."
+)
 LARGEST, SMALLEST, STEP = 10.5, 7.5, 0.25  # pt; what fits on the page is looked for in between
 # Chromium's own layout says whether all is on the page; what is too long would be cut off.
 FITS = """() => {
@@ -35,7 +39,7 @@ FITS = """() => {
 }"""
 
 
-def to_page(nb: Notebook, stem: str, paper: ModuleType, folder: Path = evidence.FOLDER) -> str:
+def to_page(nb: Notebook, stem: str, paper: ModuleType, folder: Path = FOLDER) -> str:
     """Return the sheet of a paper as HTML.
 
     Args:
@@ -47,14 +51,13 @@ def to_page(nb: Notebook, stem: str, paper: ModuleType, folder: Path = evidence.
         ValueError: the notebook lacks a heading that all notebooks share.
     """
     found_parts = parts(without_kernel(nb))
-    tables = evidence.tables(stem, paper.COMPARISONS, folder)
-    judged = judge(paper.claims(tables), stem).to_dict("records")
+    (rows,) = judged({stem: paper}, folder).values()
     return TEMPLATES.get_template("sheet.html.j2").render(
         title=found_parts[""].title,
         question=to_html(question(found_parts)),
         loss=to_html(before_code(found_parts["The loss"])),
         facts=[[to_html(cell) for cell in row] for row in _facts(nb)],
-        claims=_claims([row for row in judged if row["primary"]]),
+        claims=_claims([row for row in rows if row["primary"]]),
         pictures=_pictures(found_parts),
         asked=[to_html(text) for text in numbered(found_parts["Reading group"].texts)[:2]],
     )
@@ -76,7 +79,7 @@ def _claims(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return each primary claim with where it holds, and its intervals in the worlds measured."""
     lines = []
     for name in dict.fromkeys(row["id"] for row in rows):
-        mine = [row for row in rows if row["id"] == name]
+        mine = rows_of(rows, name)
         said = [f"{in_words(row['world'])} {found(row)}" for row in mine if row["n"]]
         where = where_it_holds(mine) if said else "not tested here"
         lines.append({"text": mine[0]["claim"], "where": where, "numbers": said})
@@ -96,25 +99,9 @@ def _images(cell: Any) -> Iterator[str]:
         yield from IMAGE.findall(page)
 
 
-@contextlib.contextmanager
-def browser(chromium: str | None) -> Iterator[Any]:
-    """Start Chromium from its path; None takes the one that Playwright has installed.
-
-    Raises:
-        ValueError: there is none.
-    """
-    from playwright.sync_api import Error, sync_playwright
-
-    with sync_playwright() as play:
-        try:
-            found = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        except Error:
-            raise ValueError(
-                "the sheets are printed by Chromium, and none could be started: install it, or "
-                "print the .html files beside them from another browser."
-            ) from None
-        yield found
-        found.close()
+def browser(executable: str | None) -> contextlib.AbstractContextManager[Any]:
+    """Return what starts the browser that prints; see `kdlab.tools.chromium.started`."""
+    return chromium.started(executable, MISSING)
 
 
 def print_all(pages: Mapping[Path, str], started: Any) -> None:

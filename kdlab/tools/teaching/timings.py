@@ -29,7 +29,8 @@ def measure(paths: Sequence[Path], file: Path, budget: str = "lesson") -> Iterat
         with tempfile.TemporaryDirectory(prefix="kdlab-timings-") as folder, _home(folder):
             runs = []
             for turn in ("first", "again"):
-                runs.append(course.run(path, Path(folder) / turn, {"budget": budget}))
+                out = Path(folder) / turn
+                runs.append(course.run(path, out, {"budget": budget}, timed=True))
                 yield runs[-1]
                 if runs[-1].error:
                     raise ValueError(f"{path.name} was not timed: {runs[-1].error}")
