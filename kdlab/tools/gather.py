@@ -20,6 +20,8 @@ from kdlab.runs.claims import Claim
 from kdlab.runs.differences import Difference, interval
 from kdlab.runs.evidence import Comparison, measure, tables
 from kdlab.runs.rows import FOLDER, KEYS, NOTES, command_of, read, write
+from kdlab.shootout import experiment as shootout
+from kdlab.shootout.tuning import NOTEBOOK as LAB
 from kdlab.train.worlds import WORLDS, world
 
 
@@ -37,10 +39,18 @@ def experiments(only: Iterable[str] = ()) -> dict[str, ModuleType]:
     return {stem: importlib.import_module(known[stem]) for stem in known if stem in chosen}
 
 
+def sources(only: Iterable[str] = ()) -> dict[str, Any]:
+    """Return what `experiments` does, and the shoot-out, which has comparisons and no claims."""
+    papers = [stem for stem in only if stem != LAB]
+    found: dict[str, Any] = experiments(papers) if papers or not list(only) else {}
+    asked = {LAB: shootout} if LAB in only or not list(only) else {}
+    return found | asked
+
+
 def command(args: argparse.Namespace) -> int:
     """Do what `args` say; return 1 where evidence is stale, or a spot check failed."""
     bad = 0
-    for stem, paper in experiments(args.only).items():
+    for stem, paper in sources(args.only).items():
         if args.check or args.confirm:
             if args.confirm:
                 for comparison in paper.COMPARISONS:

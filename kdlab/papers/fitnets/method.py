@@ -141,8 +141,14 @@ class Hints(nn.Module):
 
     @classmethod
     def of(cls, r: Replicate, **knobs: Any) -> Self:
-        """Return the method for the world's student and teacher: block 2 is guided by block 2."""
-        return cls(r.student(), r.teacher_of(taps="block2"), r.data, seed=r.r, **knobs)
+        """Return the method for the world's student and teacher.
+
+        Block 2 is guided by block 2, or by block 3 of a teacher whose block 2 has a larger map.
+        """
+        student, x = r.student(), r.data.train.x[:1]
+        sides = [features_of(net, x, "block2").shape[-1] for net in (student, r.teacher.net)]
+        hint = "block2" if sides[1] <= sides[0] else "block3"
+        return cls(student, r.teacher_of(taps=hint), r.data, hint=hint, seed=r.r, **knobs)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         f_t = self.teacher.answers(batch, [self.hint])[1][self.hint]
