@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 
 import pandas as pd
+from IPython.display import display
 
+from kdlab.shootout import figures
 from kdlab.shootout.experiment import WORLDS, prices
 from kdlab.shootout.ranking import Agreement, agreement, public, table
 from kdlab.shootout.tuning import WAYS, chosen, told
+from kdlab.show.plots import show
+from kdlab.show.report import nothing
 from kdlab.show.words import in_words
 
 EQUAL, OTHER = "equal-operations", "other-teacher"
@@ -71,3 +75,17 @@ def in_a_sentence(name: str, found: Agreement) -> str:
     """Say an agreement, e.g. "all of them: 15 of 19 pairs alike, tau +0.58 [+0.37, +0.79]"."""
     pairs = f"{found.alike} of {found.pairs} pairs stand in the same order"
     return f"{name}: {pairs}, tau {found.tau:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def show_standing(tables: Mapping[str, pd.DataFrame]) -> None:
+    """Display the table, the two pictures of what has been measured, and the agreements."""
+    found = standing(tables)
+    if nothing(found, "the methods on equal terms"):
+        return
+    display(found.style.set_properties(**{"text-align": "left", "white-space": "nowrap"}))
+    runs = {world: tables[world] for world in WORLDS if len(tables[world])}
+    show(figures.leads(runs), figures.leads_alt(runs))
+    first = next(iter(runs))
+    show(figures.apart(runs[first]), figures.apart_alt(runs[first]))
+    for name, agreed in ranked(runs[first]):
+        print(in_a_sentence(name, agreed))

@@ -23,10 +23,9 @@ def page(docs: Path) -> str:
     figures.leads(runs).savefig(docs / PICTURE, dpi=110, metadata={"Software": None})
     first, *others = runs
     lines = [report.in_a_sentence(name, x) for name, x in report.ranked(runs[first])]
-    lines += [
-        f"{in_words(first)} and {in_words(other)}: tau {worlds_alike(runs[first], runs[other]):+.2f}"
-        for other in others
-    ]
+    for other in others:
+        tau = worlds_alike(runs[first], runs[other])
+        lines.append(f"{in_words(first)} and {in_words(other)}: tau {tau:+.2f}")
     body = [[name, *row] for name, row in zip(table.index, table.to_numpy(), strict=True)]
     parts = [markdown(["method", *table.columns], body)]
     parts.append(f"![{figures.leads_alt(runs)}](docs/{PICTURE})")
