@@ -74,8 +74,10 @@ lint: $(VENV)/.test
 	$(RUN) codespell_lib
 	$(RUN) mypy
 
-# Simpler instructions of this processor stand in for other processors: they round otherwise.
+# Simpler instructions of this processor stand in for other processors: they round otherwise. That a
+# wrong loss turns a test red is shown once: it does not hang on rounding.
 NUMERIC := $(wildcard tests/papers/*/test_method.py) tests/test_measure.py tests/train tests/bench
+NUMERIC += -k 'not is_caught'
 
 check: lint $(VENV)/.site $(VENV)/.app
 	$(MAKE) test PART=

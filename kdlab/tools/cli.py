@@ -64,7 +64,7 @@ def _notebooks(args: argparse.Namespace) -> int:
 
 def _claims(args: argparse.Namespace) -> int:
     from kdlab.runs import rows
-    from kdlab.tools import atlas, drawing, gather, notebooks, outcomes, readme
+    from kdlab.tools import atlas, drawing, gather, notebooks, outcomes, readme, standings
 
     read = [notebooks.read(path) for path in notebooks.find(args.notebooks)]
     table = readme.table(row for nb in read for row in readme.claims(nb))
@@ -80,6 +80,7 @@ def _claims(args: argparse.Namespace) -> int:
             readme.write(docs / "map.md", name, part)
         table_of = readme.lengths(rows.read("00_kd", "regime", root / "evidence"))
         readme.write(root / "data" / "README.md", "regime", table_of)
+        readme.write(root / "README.md", "shootout", standings.page(docs))
     print(table)
     return 0
 

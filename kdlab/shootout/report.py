@@ -1,0 +1,91 @@
+"""The table of the shoot-out: accuracy and cost of every method, in words for a page."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from IPython.display import display
+
+from kdlab.shootout import figures
+from kdlab.shootout.experiment import WORLDS, prices
+from kdlab.shootout.ranking import Agreement, agreement, public, table
+from kdlab.shootout.tuning import WAYS, chosen, told
+from kdlab.show.plots import show
+from kdlab.show.report import nothing
+from kdlab.show.words import in_words
+
+EQUAL, OTHER = "equal-operations", "other-teacher"
+BESIDE = {OTHER: "digits, another teacher", EQUAL: "digits, equal operations"}
+
+
+def standing(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return a row a method, the best on the first world first, and a column a comparison.
+
+    Args:
+        tables: {comparison: rows}, of `kdlab.runs.evidence.tables`; what has no rows is left out.
+
+    Returns:
+        A cell is "93.8 (11, 0)": mean accuracy in %, how many of the others it beats, by how many
+        it is beaten, see `kdlab.shootout.ranking.table`. Then what was chosen on the first world,
+        and what a training costs there.
+    """
+    heads = {world: in_words(world) for world in WORLDS} | BESIDE
+    known = [name for name in heads if len(tables[name])]
+    if not known:
+        return pd.DataFrame()
+    columns = {heads[name]: _cells(tables[name]) for name in known}
+    found = pd.DataFrame(columns).reindex(table(tables[known[0]]).index).fillna("–")
+    found["chosen"] = [told(chosen(known[0]).get(name, {})) or "–" for name in found.index]
+    return found.join(_costs(tables, known[0])).fillna("–")
+
+
+def _cells(runs: pd.DataFrame) -> pd.Series:
+    found = table(runs)
+    numbers = zip(found["mean"], found["beats"], found["beaten by"], strict=True)
+    return pd.Series([f"{m:.1f} ({b}, {w})" for m, b, w in numbers], found.index)
+
+
+def _costs(tables: Mapping[str, pd.DataFrame], world: str) -> pd.DataFrame:
+    price = prices(world)
+    if price.empty:
+        return pd.DataFrame(index=list(WAYS))
+    runs = tables[world]
+    seconds = runs.groupby("arm")["seconds"].median() if "seconds" in runs else pd.Series()
+    labels = price["total"]["labels"]
+    return pd.DataFrame(
+        {
+            "operations": [f"{x / labels:.1f}" for x in price["total"]],
+            "of it the student": [
+                f"{x:.0f} %" for x in 100 * (1 - price["fixed"] / price["total"])
+            ],
+            "kept, MB": [f"{x / 1e6:.1f}" for x in price["kept"]],
+            "extra weights": [f"{x:,.0f}" for x in price["extra"]],
+            "seconds": [f"{seconds.get(name, float('nan')):.0f}" for name in price.index],
+        },
+        price.index,
+    )
+
+
+def ranked(runs: pd.DataFrame) -> list[tuple[str, Agreement]]:
+    """Return how a ranking goes with each public table, and with all of them together."""
+    each = [(one.name, agreement(runs, one)) for one in public()]
+    return [*each, ("all of them", agreement(runs, *public()))]
+
+
+def in_a_sentence(name: str, found: Agreement) -> str:
+    """Say an agreement, e.g. "all of them: 15 of 19 pairs alike, tau +0.58 [+0.37, +0.79]"."""
+    pairs = f"{found.alike} of {found.pairs} pairs stand in the same order"
+    return f"{name}: {pairs}, tau {found.tau:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def show_standing(tables: Mapping[str, pd.DataFrame]) -> None:
+    """Display the table, the two pictures of what has been measured, and the agreements."""
+    found = standing(tables)
+    if nothing(found, "the methods on equal terms"):
+        return
+    display(found.style.set_properties(**{"text-align": "left", "white-space": "nowrap"}))
+    runs = {world: tables[world] for world in WORLDS if len(tables[world])}
+    show(figures.leads(runs), figures.leads_alt(runs))
+    first = next(iter(runs))
+    show(figures.apart(runs[first]), figures.apart_alt(runs[first]))
+    for name, agreed in ranked(runs[first]):
+        print(in_a_sentence(name, agreed))
