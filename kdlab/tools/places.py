@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kdlab.budget import BUDGETS
-from kdlab.data import Data, load
+from kdlab.data import load
 from kdlab.data.sources import NAMES
 from kdlab.measure import pick_device
 from kdlab.models import build, size
@@ -48,10 +48,18 @@ class Precise:
 
 @dataclass(frozen=True)
 class Place:
-    """A world of full size, and its images in replicate 0."""
+    """A world of full size.
+
+    Args:
+        world: data, nets and recipe.
+        key: names the content of the images, as replicate 0 splits them.
+        facts: how many classes, the shape (C, H, W) of an image, how many images train.
+        recipe: whose it is, "benchmark" or "paper".
+    """
 
     world: World
-    data: Data
+    key: str
+    facts: tuple[int, tuple[int, int, int], int]
     recipe: str = "benchmark"
 
     def label(self, precision: str) -> str:
@@ -62,7 +70,7 @@ class Place:
     def runs(self, comparison: Comparison, precision: str, folder: Path) -> dict[str, Any]:
         """Return the arguments of `kdlab.runs.evidence.measure`."""
         name = self.label(precision)
-        arms = {n: Precise(arm, precision, self.data.key) for n, arm in comparison.arms.items()}
+        arms = {n: Precise(arm, precision, self.key) for n, arm in comparison.arms.items()}
         changed = replace(comparison, arms=arms, worlds=(name,))
         worlds, home = {name: self.world}, folder / name
         return {"comparison": changed, "name": name, "worlds": worlds, "folder": home}
@@ -98,17 +106,16 @@ def place(data: str = "", nets: str = "", paper: str = "") -> Place:
     recipes = replace(world.recipe, **told), replace(world.teacher_recipe, **told)
     world = replace(world, recipe=recipes[0], teacher_recipe=recipes[1])
     world = replace(world, teacher_net=first, student_net=second, words=Path(world.name).stem)
-    return Place(world, images, "paper" if told else "benchmark")
+    facts = images.n_classes, images.in_shape, len(images.train.y)
+    return Place(world, images.key, facts, "paper" if told else "benchmark")
 
 
 def warning(place: Place, runs: int) -> str:
     """Say how long it takes without a GPU: a teacher a replicate, and `runs` of students."""
-    w, images = place.world, place.data
-    first, second = (
-        size(build(net, images.n_classes, images.in_shape, seed=0), images.in_shape).macs
-        for net in (w.teacher_net, w.student_net)
-    )
-    seen = w.recipe.batch * w.recipe.total_steps(len(images.train.y))
+    w, (classes, shape, rows) = place.world, place.facts
+    nets = (build(net, classes, shape, seed=0) for net in (w.teacher_net, w.student_net))
+    first, second = (size(net, shape).macs for net in nets)
+    seen = w.recipe.batch * w.recipe.total_steps(rows)
     days = [seen * work / PACE / 86400 for work in (3 * first, 3 * second + first)]
     told = f"about {days[0]:.1f} days of one core for a teacher and {days[1]:.1f} for a student"
     return f"There is no GPU here: {told} with its answers, {runs} runs. It goes on all the same."
