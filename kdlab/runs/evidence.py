@@ -115,10 +115,8 @@ def measure(
     First the teachers of all replicates, each once and in parallel, then the arms. A run that was
     finished before a kill is found again in the cache. Returns the whole table of the comparison.
     """
-    table, w = read(notebook, comparison.name, folder), worlds[name]
+    table, w = current(notebook, comparison, name, folder, worlds), worlds[name]
     chosen = {arm: comparison.arms[arm] for arm in (arms or comparison.arms)}
-    if len(table):
-        table = table[fresh(table, comparison, worlds) | (table["world"] != name)]
     jobs = {arm: InWorld(function, w) for arm, function in chosen.items()}
     stamps = {arm: job.stamp for arm, job in jobs.items()}  # of the code that is about to run
     own, table = len(table), with_shared(table, stamps, name, replicates, folder)
@@ -146,6 +144,20 @@ def measure(
     whole = in_order(pd.concat([table, made]), comparison)
     write(notebook, whole, command, folder)
     return whole
+
+
+def current(
+    notebook: str,
+    comparison: Comparison,
+    name: str,
+    folder: Path,
+    worlds: Mapping[str, World] = WORLDS,
+) -> pd.DataFrame:
+    """Return the rows of a comparison, without those of the world `name` that are stale."""
+    table = read(notebook, comparison.name, folder)
+    if len(table):
+        table = table[fresh(table, comparison, worlds) | (table["world"] != name)]
+    return table
 
 
 def by_lack(missing: Mapping[str, list[int]]) -> dict[tuple[int, ...], list[str]]:

@@ -20,7 +20,7 @@ from kdlab.papers.fitnets.arms import teacher
 from kdlab.runs import evidence
 from kdlab.runs.differences import interval, paired
 from kdlab.runs.evidence import Comparison
-from kdlab.runs.rows import FOLDER, read
+from kdlab.runs.rows import FOLDER
 from kdlab.store import ROOT
 from kdlab.tools.gather import experiments
 from kdlab.tools.places import FACTS, Place, place, warning
@@ -62,8 +62,7 @@ def table(place: Place, comparison: Comparison, stem: str, folder: Path) -> pd.D
     parts = []
     for precision in PRECISIONS:
         at = place.runs(comparison, precision, folder)
-        found = read(stem, comparison.name, at["folder"])
-        kept = found[evidence.fresh(found, at["comparison"], at["worlds"])] if len(found) else found
+        kept = evidence.current(stem, **at)  # other worlds have other folders
         parts.append(kept.drop(columns="world").assign(precision=precision))
     lines = []
     for precision, rows in zip(PRECISIONS, parts, strict=True):
