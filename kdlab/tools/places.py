@@ -102,7 +102,9 @@ def place(data: str = "", nets: str = "", paper: str = "") -> Place:
         raise ValueError(f"nets is {nets!r}; give TEACHER:STUDENT, such as resnet56:resnet20.")
     for net in (first, second):
         build(net, images.n_classes, images.in_shape, seed=0)
-    told = {k: tuple(v) if k == "drops" else v for k, v in own.get("recipe", {}).items()}
+    told: dict[str, Any] = dict(own.get("recipe", {}))
+    if "drops" in told:
+        told["drops"] = tuple(told["drops"])
     recipes = replace(world.recipe, **told), replace(world.teacher_recipe, **told)
     world = replace(world, recipe=recipes[0], teacher_recipe=recipes[1])
     world = replace(world, teacher_net=first, student_net=second, words=Path(world.name).stem)
