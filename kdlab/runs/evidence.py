@@ -59,15 +59,19 @@ class InWorld:
 
     def __kdlab_fingerprint__(self) -> Any:
         """Return what the result depends on, free of what differs between versions of Python."""
-        arm = self.arm
-        if isinstance(arm, functools.partial):
-            arm = arm.func, arm.args, sorted(arm.keywords.items())  # type: ignore[assignment]
-        return arm, repr(self.world)
+        return plainly(self.arm), repr(self.world)
 
     @property
     def stamp(self) -> str:
         """12 hex digits for the arm, the code it uses, and the world's setting."""
         return fingerprint(self.__kdlab_fingerprint__())[:12]
+
+
+def plainly(arm: Arm) -> Any:
+    """Return `arm`, or the parts of a partial one, which each version of Python keeps otherwise."""
+    if isinstance(arm, functools.partial):
+        return arm.func, arm.args, sorted(arm.keywords.items())
+    return arm
 
 
 @functools.lru_cache(maxsize=2)
@@ -81,11 +85,13 @@ def teach(r: Replicate) -> dict[str, Any]:
     return {"weights": sum(p.numel() for p in r.teacher.net.parameters())}
 
 
-def fresh(table: pd.DataFrame, comparison: Comparison) -> pd.Series:
+def fresh(
+    table: pd.DataFrame, comparison: Comparison, worlds: Mapping[str, World] = WORLDS
+) -> pd.Series:
     """Return for each row whether the code that made it is the code of today."""
     stamps = {
-        (name, arm): InWorld(function, world(name)).stamp
-        for name in set(table["world"]) & set(WORLDS)
+        (name, arm): InWorld(function, worlds[name]).stamp
+        for name in set(table["world"]) & set(worlds)
         for arm, function in comparison.arms.items()
     }
     today = [stamps.get((w, a)) for w, a in zip(table["world"], table["arm"], strict=True)]
@@ -102,15 +108,15 @@ def measure(
     command: str = "",
     folder: Path = FOLDER,
     n_jobs: int | None = None,
+    worlds: Mapping[str, World] = WORLDS,
 ) -> pd.DataFrame:
     """Make the runs of one comparison in the world `name` that are missing or stale; keep them.
 
     First the teachers of all replicates, each once and in parallel, then the arms. A run that was
     finished before a kill is found again in the cache. Returns the whole table of the comparison.
     """
-    table, w = read(notebook, comparison.name, folder), world(name)
+    table, w = current(notebook, comparison, name, folder, worlds), worlds[name]
     chosen = {arm: comparison.arms[arm] for arm in (arms or comparison.arms)}
-    table = table[fresh(table, comparison) | (table["world"] != name)] if len(table) else table
     jobs = {arm: InWorld(function, w) for arm, function in chosen.items()}
     stamps = {arm: job.stamp for arm, job in jobs.items()}  # of the code that is about to run
     own, table = len(table), with_shared(table, stamps, name, replicates, folder)
@@ -134,10 +140,24 @@ def measure(
         date=date.today().isoformat(),
     )
     if "correct" in made:
-        made["rows"] = [test_rows(name, seed).astype(np.uint16) for seed in made["seed"]]
+        made["rows"] = [test_rows(w.name, seed).astype(np.uint16) for seed in made["seed"]]
     whole = in_order(pd.concat([table, made]), comparison)
     write(notebook, whole, command, folder)
     return whole
+
+
+def current(
+    notebook: str,
+    comparison: Comparison,
+    name: str,
+    folder: Path,
+    worlds: Mapping[str, World] = WORLDS,
+) -> pd.DataFrame:
+    """Return the rows of a comparison, without those of the world `name` that are stale."""
+    table = read(notebook, comparison.name, folder)
+    if len(table):
+        table = table[fresh(table, comparison, worlds) | (table["world"] != name)]
+    return table
 
 
 def by_lack(missing: Mapping[str, list[int]]) -> dict[tuple[int, ...], list[str]]:

@@ -1,4 +1,4 @@
-"""The commands: python -m kdlab course | site | notebooks | evidence | claims | clean.
+"""The commands: python -m kdlab course | site | notebooks | evidence | full | claims | clean.
 
 And those of a teacher, teach | timings | exercises, see `kdlab.tools.teaching.commands`.
 """
@@ -91,6 +91,12 @@ def _evidence(args: argparse.Namespace) -> int:
     return gather.command(args)
 
 
+def _full(args: argparse.Namespace) -> int:
+    from kdlab.tools import full
+
+    return full.command(args)
+
+
 def _clean(args: argparse.Namespace) -> int:
     from kdlab.store import write_atomic
     from kdlab.tools import notebooks
@@ -135,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _evidence_parser(commands.add_parser("evidence", help="measure what is missing or stale"))
 
+    _full_parser(commands.add_parser("full", help="a paper's comparison at full size, on a GPU"))
+
     clean = commands.add_parser("clean", help="remove widget state and timings, keep outputs")
     clean.add_argument("files", type=Path, nargs="+")
     clean.set_defaults(run=_clean)
@@ -155,6 +163,21 @@ def _evidence_parser(found: argparse.ArgumentParser) -> None:
     what.add_argument("--confirm", action="store_true", help="stale rows that repeat stay")
     what.add_argument("--spot", type=int, metavar="SEED", help="train two rows again, drawn by it")
     found.set_defaults(run=_evidence)
+
+
+def _full_parser(found: argparse.ArgumentParser) -> None:
+    found.add_argument("--list", action="store_true", help="what runs, and what the papers trained")
+    found.add_argument("--only", nargs="+", default=[], metavar="STEM", help="e.g. 05_rkd")
+    found.add_argument("--comparison", default="", help="the first that has all arms, if not named")
+    found.add_argument("--arms", default="", help='parted by commas: "labels,KD,RKD"; none: all')
+    found.add_argument("--replicates", type=int, default=1, help="of teacher, images and weights")
+    found.add_argument("--data", default="", help="cifar100, cifar10, or a path")
+    found.add_argument("--nets", default="", metavar="TEACHER:STUDENT", help="wrn_40_2:wrn_16_2")
+    found.add_argument("--recipe", choices=["benchmark", "paper"], default="benchmark")
+    found.add_argument("--precision", choices=["float32", "mixed"], default="float32")
+    found.add_argument("--folder", type=Path, default=Path("full"), help="of the rows")
+    found.add_argument("--jobs", type=int, default=None, help="processes; 1 on a GPU")
+    found.set_defaults(run=_full)
 
 
 def main(argv: list[str] | None = None) -> int:
