@@ -12,10 +12,13 @@ from kdlab.show.plots import figure
 from kdlab.show.words import in_words
 
 BASE = "labels"
+WIDE = 3  # times the usual width of an interval, beyond which the axis ends
 
 
 def leads(runs: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw each method's lead over labels alone, a column a world, in the order of the first.
+
+    An interval many times as wide as the others would make them points, so it ends in an arrow.
 
     Args:
         runs: {world: rows of its comparison}, at least one.
@@ -26,9 +29,15 @@ def leads(runs: Mapping[str, pd.DataFrame]) -> Figure:
     for ax, (world, x) in zip(axes[0], found.items(), strict=True):
         colour, marker = WORLD_LOOKS.get(world, SPARE)
         x, places = x.reindex(order), np.arange(len(order))
+        far = WIDE * float((x["high"] - x["low"]).median())
+        x = x.clip(-far, far)
         ax.axvline(0, color="#333333", linewidth=1)
         ax.hlines(places, x["low"], x["high"], color=colour, linewidth=3, alpha=0.7)
-        ax.plot(x["mean"], places, marker, color=colour, markersize=8)
+        for side, arrow in (("low", "<"), ("high", ">")):
+            cut = x[side].abs() == far
+            ax.plot(x[side][cut], places[cut], arrow, color=colour, markersize=8)
+        inside = x["mean"].abs() < far
+        ax.plot(x["mean"][inside], places[inside], marker, color=colour, markersize=8)
         ax.set_title(in_words(world))
         ax.set_xlabel("points over labels alone")
         ax.set_yticks(places, order)
