@@ -130,6 +130,16 @@ def test_stale_rows_that_repeat_are_confirmed(tmp_path):
     assert any("confirmed" in line for line in said) and any("changed" in line for line in said)
 
 
+def test_an_arm_that_measures_less_than_others_is_confirmed_too(tmp_path):
+    pair = replace(PAIR, arms=dict(PAIR.arms) | {"curve": arms.curve})
+    table = run(pair, tmp_path)
+    assert table["val_accuracy"].isna().sum() == 3  # `curve` has none
+    table["stamp"] = "0" * 12
+    write("00_x", table, "make evidence", tmp_path)
+    confirm("00_x", pair, folder=tmp_path, n_jobs=1, say=lambda _: None)
+    assert stale("00_x", [pair], tmp_path).empty
+
+
 def test_the_stamp_is_free_of_the_version_of_python(monkeypatch):
     job = InWorld(partial(arms.good, shift=2.0), QUICK)
     before = job.stamp
