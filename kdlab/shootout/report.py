@@ -35,7 +35,7 @@ def standing(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     columns = {heads[name]: _cells(tables[name]) for name in known}
     found = pd.DataFrame(columns).reindex(table(tables[known[0]]).index).fillna("–")
     found["chosen"] = [told(chosen(known[0]).get(name, {})) or "–" for name in found.index]
-    return found.join(_costs(tables, known[0])).fillna("–")
+    return found.join(_costs(tables, known[0])).fillna("–").rename_axis(None)
 
 
 def _cells(runs: pd.DataFrame) -> pd.Series:
