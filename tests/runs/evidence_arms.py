@@ -2,11 +2,13 @@
 
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kdlab.train.gate import Suspicion
 from kdlab.train.worlds import Replicate
 
 
@@ -45,3 +47,9 @@ def noisy(r: Replicate) -> dict[str, Any]:
 
 def curve(r: Replicate) -> dict[str, Any]:
     return {"accuracy": 1.0, "curve": np.arange(3.0) + r.r}
+
+
+def doubtful(r: Replicate) -> dict[str, Any]:
+    """A control whose teacher knows nothing, and says so."""
+    warnings.warn("the teacher agrees with no label", Suspicion, stacklevel=2)
+    return row(r, 0.0)

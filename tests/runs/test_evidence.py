@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from kdlab.runs.evidence import Comparison, InWorld, measure, spot_check, stale
 from kdlab.runs.rows import FOLDER, KEYS, read, write
 from kdlab.tools.gather import confirm, gather
 from kdlab.train import worlds
+from kdlab.train.gate import Suspicion
 from kdlab.train.recipe import Recipe
 from tests.faults import fault
 from tests.runs import evidence_arms as arms
@@ -212,6 +214,16 @@ def test_a_spot_check_trains_again(tmp_path):
     assert len(found) == 2 and (found["gap"] == 0).all()
     again = spot_check("00_x", [PAIR], 7, folder=tmp_path, n_jobs=1)
     assert found.equals(again)
+
+
+def test_a_spot_check_is_silent_about_a_teacher_that_knows_nothing_on_purpose(tmp_path):
+    control = Comparison("control", {"doubtful": arms.doubtful}, replicates=2)
+    with pytest.warns(Suspicion):
+        run(control, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Suspicion)
+        found = spot_check("00_x", [control], 7, folder=tmp_path, n_jobs=1)
+    assert len(found) == 2
 
 
 def test_a_replicate_redraws_everything():
