@@ -1,10 +1,12 @@
 """The table of the shoot-out: accuracy and cost of every method, in words for a page."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 from IPython.display import display
 
+from kdlab.runs.rows import FOLDER
 from kdlab.shootout import figures
 from kdlab.shootout.experiment import WORLDS, prices
 from kdlab.shootout.ranking import Agreement, agreement, public, table
@@ -17,11 +19,12 @@ EQUAL, OTHER = "equal-operations", "other-teacher"
 BESIDE = {OTHER: "digits, another teacher", EQUAL: "digits, equal operations"}
 
 
-def standing(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def standing(tables: Mapping[str, pd.DataFrame], folder: Path = FOLDER) -> pd.DataFrame:
     """Return a row a method, the best on the first world first, and a column a comparison.
 
     Args:
         tables: {comparison: rows}, of `kdlab.runs.evidence.tables`; what has no rows is left out.
+        folder: where they, the tries and the costs were read.
 
     Returns:
         A cell is "93.8 (11, 0)": mean accuracy in %, how many of the others it beats, by how many
@@ -34,8 +37,8 @@ def standing(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         return pd.DataFrame()
     columns = {heads[name]: _cells(tables[name]) for name in known}
     found = pd.DataFrame(columns).reindex(table(tables[known[0]]).index).fillna("–")
-    found["chosen"] = [told(chosen(known[0]).get(name, {})) or "–" for name in found.index]
-    return found.join(_costs(tables, known[0])).fillna("–").rename_axis(None)
+    found["chosen"] = [told(chosen(known[0], folder).get(name, {})) or "–" for name in found.index]
+    return found.join(_costs(tables, known[0], folder)).fillna("–").rename_axis(None)
 
 
 def _cells(runs: pd.DataFrame) -> pd.Series:
@@ -44,8 +47,8 @@ def _cells(runs: pd.DataFrame) -> pd.Series:
     return pd.Series([f"{m:.1f} ({b}, {w})" for m, b, w in numbers], found.index)
 
 
-def _costs(tables: Mapping[str, pd.DataFrame], world: str) -> pd.DataFrame:
-    price = prices(world)
+def _costs(tables: Mapping[str, pd.DataFrame], world: str, folder: Path) -> pd.DataFrame:
+    price = prices(world, folder)
     if price.empty:
         return pd.DataFrame(index=list(WAYS))
     runs = tables[world]

@@ -80,7 +80,7 @@ def _claims(args: argparse.Namespace) -> int:
             readme.write(docs / "map.md", name, part)
         table_of = readme.lengths(rows.read("00_kd", "regime", root / "evidence"))
         readme.write(root / "data" / "README.md", "regime", table_of)
-        readme.write(root / "README.md", "shootout", standings.page(docs))
+        readme.write(root / "README.md", "shootout", standings.page(docs, root / "evidence"))
     print(table)
     return 0
 

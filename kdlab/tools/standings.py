@@ -13,10 +13,13 @@ from kdlab.tools.readme import NOTHING, markdown
 PICTURE = "shootout.png"
 
 
-def page(docs: Path) -> str:
-    """Return the table, the picture, which goes into the folder `docs`, and the agreements."""
-    found = tables(NOTEBOOK, COMPARISONS)
-    table = report.standing(found)
+def page(docs: Path, folder: Path) -> str:
+    """Return what the evidence in `folder` says: table, picture, agreements.
+
+    The picture goes into the folder `docs`.
+    """
+    found = tables(NOTEBOOK, COMPARISONS, folder)
+    table = report.standing(found, folder)
     if table.empty:
         return NOTHING
     runs = {world: found[world] for world in WORLDS if len(found[world])}

@@ -12,7 +12,7 @@ from kdlab.runs import evidence
 from kdlab.runs.claims import Claim, difference, judge
 from kdlab.runs.evidence import Comparison
 from kdlab.runs.rows import read
-from kdlab.tools import gather, readme
+from kdlab.tools import gather, readme, standings
 from kdlab.tools.cli import main
 from tests.notebooks import small_notebook
 from tests.runs.test_claims import GAIN, GOOD, series
@@ -186,7 +186,8 @@ def test_the_command_fills_both_pages_between_their_marks(tmp_path, capsys, monk
     paper = measured(other.parent, 4)
     monkeypatch.setattr(gather, "experiments", lambda: {"00_x": paper})
     small_notebook.write(tmp_path / "notebooks", small_notebook.committed())
-    for file, name in ((page, "claims"), (other, "evidence"), (data, "regime"), *page_of):
+    pages = ((page, "claims"), (page, "shootout"), (other, "evidence"), (data, "regime"))
+    for file, name in (*pages, *page_of):
         start, end = readme.marks(name)
         with file.open("a") as text:
             text.write(f"above\n{start}\nold\n{end}\nbelow\n")
@@ -196,7 +197,8 @@ def test_the_command_fills_both_pages_between_their_marks(tmp_path, capsys, monk
     table = capsys.readouterr().out.strip()
     assert main(["claims", "--write", *where]) == 0
     start, end = readme.marks("claims")
-    assert page.read_text() == f"above\n{start}\n{table}\n{end}\nbelow\n"
+    assert page.read_text().startswith(f"above\n{start}\n{table}\n{end}\nbelow\n")
+    assert "Nothing has been measured" in readme.between(page, "shootout")
     assert rows_of(table)[1][-1] == "+2.50 [+2.00, +3.00] points, n = 5: reproduced"
     assert "KD is better." in readme.between(other, "evidence")
     assert "Nothing has been measured" in readme.between(data, "regime")
@@ -207,6 +209,12 @@ def test_the_command_fills_both_pages_between_their_marks(tmp_path, capsys, monk
     page.write_text(f"{end} in the wrong order {start}")
     assert main(["claims", "--write", *where]) == 2
     assert "lacks" in capsys.readouterr().err
+
+
+def test_the_shoot_out_on_the_readme_is_that_of_the_evidence(tmp_path) -> None:
+    page = standings.page(tmp_path, ROOT / "evidence")
+    assert readme.between(ROOT / "README.md", "shootout").strip() == page
+    assert (tmp_path / standings.PICTURE).stat().st_size > 10_000
 
 
 def test_a_page_without_marks_is_refused(tmp_path) -> None:
