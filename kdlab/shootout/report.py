@@ -9,7 +9,7 @@ from IPython.display import display
 from kdlab.runs.rows import FOLDER
 from kdlab.shootout import figures
 from kdlab.shootout.experiment import WORLDS, prices
-from kdlab.shootout.ranking import Agreement, agreement, public, table
+from kdlab.shootout.ranking import Agreement, agreement, public, table, worlds_alike
 from kdlab.shootout.tuning import WAYS, chosen, told
 from kdlab.show.plots import show
 from kdlab.show.report import nothing
@@ -52,14 +52,12 @@ def _costs(tables: Mapping[str, pd.DataFrame], world: str, folder: Path) -> pd.D
     if price.empty:
         return pd.DataFrame(index=list(WAYS))
     runs = tables[world]
-    seconds = runs.groupby("arm")["seconds"].median() if "seconds" in runs else pd.Series()
-    labels = price["total"]["labels"]
+    seconds = runs.groupby("arm")["seconds"].median()
+    labels, student = price["total"]["labels"], 100 * (1 - price["fixed"] / price["total"])
     return pd.DataFrame(
         {
             "operations": [f"{x / labels:.1f}" for x in price["total"]],
-            "of it the student": [
-                f"{x:.0f} %" for x in 100 * (1 - price["fixed"] / price["total"])
-            ],
+            "of it the student": [f"{x:.0f} %" for x in student],
             "kept, MB": [f"{x / 1e6:.1f}" for x in price["kept"]],
             "extra weights": [f"{x:,.0f}" for x in price["extra"]],
             "seconds": [f"{seconds.get(name, float('nan')):.0f}" for name in price.index],
@@ -74,6 +72,21 @@ def ranked(runs: pd.DataFrame) -> list[tuple[str, Agreement]]:
     return [*each, ("all of them", agreement(runs, *public()))]
 
 
+def measured(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return {world: rows} of the worlds in which methods have been compared."""
+    return {world: tables[world] for world in WORLDS if len(tables[world])}
+
+
+def agreements(runs: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Say how the ranking in the first world goes with public tables and with the other worlds."""
+    first, *others = runs
+    lines = [in_a_sentence(name, found) for name, found in ranked(runs[first])]
+    for other in others:
+        tau = worlds_alike(runs[first], runs[other])
+        lines.append(f"{in_words(first)} and {in_words(other)}: tau {tau:+.2f}")
+    return lines
+
+
 def in_a_sentence(name: str, found: Agreement) -> str:
     """Say an agreement, e.g. "all of them: 15 of 19 pairs alike, tau +0.58 [+0.37, +0.79]"."""
     pairs = f"{found.alike} of {found.pairs} pairs stand in the same order"
@@ -86,9 +99,8 @@ def show_standing(tables: Mapping[str, pd.DataFrame]) -> None:
     if nothing(found, "the methods on equal terms"):
         return
     display(found.style.set_properties(**{"text-align": "left", "white-space": "nowrap"}))
-    runs = {world: tables[world] for world in WORLDS if len(tables[world])}
+    runs = measured(tables)
+    first = next(iter(runs.values()))
     show(figures.leads(runs), figures.leads_alt(runs))
-    first = next(iter(runs))
-    show(figures.apart(runs[first]), figures.apart_alt(runs[first]))
-    for name, agreed in ranked(runs[first]):
-        print(in_a_sentence(name, agreed))
+    show(figures.apart(first), figures.apart_alt(first))
+    print("\n".join(agreements(runs)))

@@ -5,7 +5,7 @@ tries turn what its paper tunes, or scale the weights of its terms down and up. 
 choose. The replicates of the tries are not those of the comparison.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,7 @@ def chosen(world: str, folder: Path = FOLDER) -> dict[str, Knobs]:
     means = runs.groupby("arm")["val_accuracy"].mean()
     found = {}
     for name, way in WAYS.items():
-        best = max(way.tries, key=lambda t: means[f"{name}: {told(t)}"], default={})
-        found[name] = best
+        found[name] = max(way.tries, key=lambda t: means[f"{name}: {told(t)}"], default={})
     return found
 
 
@@ -125,6 +124,10 @@ class Chosen(Mapping[str, Entrant]):
             for name, knobs in found.items()
             if name not in self.leave
         }
+
+    def items(self) -> ItemsView[str, Entrant]:
+        """Return names and arms, all from one reading of the tries."""
+        return self.made().items()
 
     def __getitem__(self, name: str) -> Entrant:
         return self.made()[name]

@@ -175,9 +175,8 @@ def confirm(
         kept, job = rows.iloc[0], evidence.InWorld(comparison.arms[arm], world(name))
         again = evidence.trained_again([(job, kept["seed"])], n_jobs).iloc[0]
         numbers = [c for c in table if c not in KEYS + NOTES and is_number(kept[c])]
-        pairs = {
-            c: (kept[c], again.get(c, np.nan)) for c in numbers
-        }  # other arms have other columns
+        # what only other arms measure is missing in both
+        pairs = {c: (kept[c], again.get(c, np.nan)) for c in numbers}
         gaps = [c for c, xy in pairs.items() if not np.isclose(*xy, rtol=1e-5, equal_nan=True)]
         if gaps:
             say(f"{notebook} {comparison.name}, {name}, {arm}: {gaps[0]} has changed; stays stale")

@@ -22,7 +22,7 @@ from kdlab.tools.mixed import mixed
 from kdlab.train.worlds import Replicate, World
 
 FACTS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("full.toml").read_text("utf-8"))
-PACE = 5e9  # multiply-adds a second of one CPU core, as measured with wide residual nets
+PACE = 5e9  # multiply-adds a second of one CPU core: a guess, good enough to speak of days
 
 
 @dataclass(frozen=True)
