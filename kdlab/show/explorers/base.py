@@ -12,11 +12,11 @@ FOLDER = Path(__file__).parent
 VIEW = "application/vnd.jupyter.widget-view+json"
 STILL = "kdlab-still"
 # Hides the still picture while the explorer before it is alive, and the explorer where it is not:
-# a notebook that was saved and opened again would show an error in its place. Where a viewer
-# strips styles it shows no widget either.
+# a notebook that was saved and opened again would show an error in its place. JupyterLab says of a
+# widget's output only that it is a panel. Where a viewer strips styles it shows no widget either.
 STYLE = (
     f".jp-OutputArea-child:has(.kdlab-explorer)+.jp-OutputArea-child:has(.{STILL}),"
-    f'.jp-OutputArea-child:has([data-mime-type="{VIEW}"]):not(:has(.kdlab-explorer))'
+    ".jp-OutputArea-child:has(>.lm-Panel.jp-OutputArea-output):not(:has(.kdlab-explorer))"
     f":has(+.jp-OutputArea-child .{STILL}){{display:none}}"
 )
 
