@@ -192,7 +192,7 @@ def _facts(claim: Claim, notebook: str, world: str, found: Interval, told: str) 
     row |= {"paper": claim.paper, "world": world, "ours": found.mean}
     row |= {"low": found.low, "high": found.high, "n": found.n, "margin": claim.margin}
     row |= {"unit": claim.unit, "primary": claim.primary, "outcome": told}
-    return row | {"why": claim.why, "images": np.nan, "decides": 0}
+    return row | {"equal": claim.equal, "why": claim.why, "images": np.nan, "decides": 0}
 
 
 def halves(claims: Sequence[Claim], splits: int = 200, seed: int = 0) -> pd.DataFrame:

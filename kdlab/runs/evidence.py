@@ -116,7 +116,12 @@ def measure(
 
     First the teachers of all replicates, each once and in parallel, then the arms. A run that was
     finished before a kill is found again in the cache. Returns the whole table of the comparison.
+
+    Raises:
+        ValueError: no world of that name.
     """
+    if name not in worlds:
+        raise ValueError(f"no world {name!r} here; choose one of {', '.join(worlds)}.")
     table, w = current(notebook, comparison, name, folder, worlds), worlds[name]
     chosen = {arm: comparison.arms[arm] for arm in (arms or comparison.arms)}
     jobs = {arm: InWorld(function, w) for arm, function in chosen.items()}

@@ -26,7 +26,7 @@ def forest(judged: pd.DataFrame) -> Figure:
 
     Claims have different units, so each effect is divided by the smallest that matters, the margin
     of its claim: right of 0 speaks for the claim, and the grey band from -1 to 1 is too small to
-    matter.
+    matter. A claimed equality holds inside the band.
 
     Args:
         judged: of `kdlab.runs.claims.judge`.
@@ -58,10 +58,10 @@ def forest(judged: pd.DataFrame) -> Figure:
     for side in (ax, told):
         side.tick_params(axis="y", length=0)
     told.spines["right"].set_visible(False)
-    ax.set_xlabel(
-        f"effect divided by the smallest effect that matters{scale}\n"
-        "grey: too small to matter; right of it: for the claim; left of it: against the claim"
-    )
+    sides = "grey: too small to matter; right of it: for the claim; left of it: against the claim"
+    if rows["equal"].any():
+        sides += "\na claim that two are equal holds inside the grey; on both sides: against it"
+    ax.set_xlabel(f"effect divided by the smallest effect that matters{scale}\n{sides}")
     fig.legend(loc="outside upper center", ncols=len(WORLD_LOOKS))
     return fig
 

@@ -44,7 +44,7 @@ COLUMNS = [
     "margin",
     "unit",
 ]
-COLUMNS += ["primary", "outcome", "why", "images", "decides"]
+COLUMNS += ["primary", "outcome", "equal", "why", "images", "decides"]
 GOOD = [2.0, 2.5, 2.5, 1.6, 2.1]  # clearly above 0
 
 

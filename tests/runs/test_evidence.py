@@ -67,6 +67,12 @@ def test_a_table_comes_back_as_it_was_written(tmp_path):
     assert not list(tmp_path.rglob("*.pkl"))
 
 
+def test_an_unknown_world_is_named_before_anything_is_trained(tmp_path):
+    with pytest.raises(ValueError, match="mnist5k"):
+        run(PAIR, tmp_path, name="mnist")
+    assert made(tmp_path) == []
+
+
 def test_other_arrays_are_kept(tmp_path):
     run(Comparison("curves", {"curve": arms.curve}, replicates=2), tmp_path)
     found = read("00_x", "curves", tmp_path)["curve"]

@@ -62,6 +62,12 @@ def test_the_grey_band_is_what_is_too_small_to_matter() -> None:
     (band,) = ax.patches
     assert (band.get_x(), band.get_width()) == (-1, 2)
     assert "smallest effect that matters" in ax.get_xlabel()
+    assert "equal" not in ax.get_xlabel()
+
+
+def test_a_claimed_equality_is_said_to_hold_inside_the_band() -> None:
+    (ax,) = forest(judge([GAIN, replace(GAIN, id="same", equal=True)], "00_kd")).axes
+    assert "equal holds inside the grey" in ax.get_xlabel()
 
 
 def test_worlds_differ_by_colour_and_by_marker() -> None:
