@@ -421,7 +421,7 @@ def test_a_notebook_that_is_opened_again_shows_the_still_until_it_runs(chrome, t
         expect(page.locator(".kdlab-still:visible")).to_have_count(2)
         expect(page.locator(".kdlab-still img").first).to_be_visible()
         lost = page.get_by_text("model not found")
-        expect(lost).to_have_count(2, timeout=WAIT)  # JupyterLab says so when it has asked the kernel
+        expect(lost).to_have_count(2, timeout=WAIT)  # said once the kernel is asked
         expect(lost.locator("visible=true")).to_have_count(0)
 
         run_cell(page, 0)
