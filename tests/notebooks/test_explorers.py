@@ -152,9 +152,10 @@ def test_the_numbers_are_those_of_python(chrome, html):
             entropy = -(p * np.log(np.maximum(p, 1e-30))).sum()
             assert f"entropy {entropy:.2f} nats" in bars.get_by_text("p(label)").inner_text()
         bars.get_by_text("Numbers").click()
-        rows = bars.locator("tr").all()
-        assert len(rows) == 1 + len(worlds["natural"]["classes"])
-        last = [float(cell.inner_text().replace("−", "-")) for cell in rows[-1].locator("td").all()]
+        rows = bars.locator("tr")
+        expect(rows).to_have_count(1 + len(worlds["natural"]["classes"]))
+        cells = rows.last.locator("td").all()
+        last = [float(cell.inner_text().replace("−", "-")) for cell in cells]
         np.testing.assert_allclose(last, [values[-1] for values in wanted.values()], atol=6e-5)
 
 
