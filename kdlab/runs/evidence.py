@@ -120,8 +120,6 @@ def measure(
     Raises:
         ValueError: no world of that name.
     """
-    if name not in worlds:
-        raise ValueError(f"no world {name!r} here; choose one of {', '.join(worlds)}.")
     table, w = current(notebook, comparison, name, folder, worlds), worlds[name]
     chosen = {arm: comparison.arms[arm] for arm in (arms or comparison.arms)}
     jobs = {arm: InWorld(function, w) for arm, function in chosen.items()}
@@ -160,7 +158,13 @@ def current(
     folder: Path,
     worlds: Mapping[str, World] = WORLDS,
 ) -> pd.DataFrame:
-    """Return the rows of a comparison, without those of the world `name` that are stale."""
+    """Return the rows of a comparison, without those of the world `name` that are stale.
+
+    Raises:
+        ValueError: no world of that name.
+    """
+    if name not in worlds:
+        raise ValueError(f"no world {name!r} here; choose one of {', '.join(worlds)}.")
     table = read(notebook, comparison.name, folder)
     if len(table):
         table = table[fresh(table, comparison, worlds) | (table["world"] != name)]
