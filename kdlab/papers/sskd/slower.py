@@ -1,8 +1,8 @@
 """The arms of notebook 06 at a lower learning rate, for a student that the course's rate destroys.
 
 SSKD adds two losses to those of KD, so its gradient is larger. `mlp30` has no batch norm: at the
-course's rate all its units are switched off within a few hundred updates, in every replicate. A
-quarter of the rate was fixed before the runs of these arms, and both arms have it.
+course's rate nearly all its units are switched off within a few hundred updates, in every
+replicate. A quarter of the rate was fixed before the runs of these arms, and both arms have it.
 """
 
 from dataclasses import replace
