@@ -290,4 +290,5 @@ def spot_check(
     jobs = [(row["job"], row["seed"]) for row in drawn]
     again = list(trained_again(jobs, n_jobs)["accuracy"]) if jobs else []
     facts = facts.rename(columns={"accuracy": "kept"}).assign(again=again)
-    return facts.assign(gap=(facts["kept"] - facts["again"]).abs())
+    gap = (facts["kept"] - facts["again"]).abs().astype(float)
+    return facts.assign(gap=gap.round(6))  # kept is read from text: 1e-14 would mean nothing
