@@ -16,6 +16,9 @@ from kdlab.show.report import nothing, summary, table
 from kdlab.show.words import in_words, told
 
 Tables = Mapping[str, pd.DataFrame]
+PAIRS = ("#999999", "#D55E00")  # the others, and the worst
+LINES = ({"color": "#0072B2"}, {"color": "#D55E00", "linestyle": "--"})
+BEFORE, AFTER = 25, 15  # updates around the highest loss
 POINTS = {  # what the reader noted: the claims that answer it
     "Why: it converges to flatter minima": ("flat-raw", "flat-filter", "flat-accuracy"),
     "Why: it raises the posterior entropy": ("entropy",),
@@ -96,6 +99,34 @@ def arms(rows: pd.DataFrame, what: str, names: Sequence[str] = ()) -> None:
     found = rows.groupby("arm", sort=False)["accuracy"]
     said = "; ".join(f"{name} {interval(x, unit='%')}" for name, x in found)
     show(fig, f"A dot a replicate, with mean and interval. {said}.", fold=what)
+
+
+def lost(slow: pd.DataFrame) -> None:
+    """Draw the loss of every update of each pair, and of the worst one from near."""
+    rows = slow[slow["arm"] == "DML"]
+    if nothing(rows, "the loss of every update"):
+        return
+    fig, (far, near) = figure(1, 2, size=(11, 3.9))
+    worst = rows.loc[rows["training loss"].idxmax()]
+    for row in rows.to_dict("records"):
+        smooth = pd.Series(row["costs"].sum(axis=0)).rolling(20, min_periods=1).mean()
+        here = int(row["seed"] == worst["seed"])
+        far.plot(smooth, color=PAIRS[here], linewidth=1 + here, zorder=2 + here)
+    far.set(xlabel="update", ylabel="loss of a peer, nats", yscale="log")
+    far.set_title(f"{len(rows)} pairs; orange: replicate {worst['seed']}")
+    costs = worst["costs"]
+    first = costs.shape[1] // 20  # the loss of the beginning is no accident
+    at = first + int(costs.sum(axis=0)[first:].argmax())
+    updates = range(max(0, at - BEFORE), min(costs.shape[1], at + AFTER))
+    for cost, name, style in zip(costs, ("labels", "peers"), LINES, strict=True):
+        near.plot(updates, cost[updates.start : updates.stop], label=name, **style)
+    near.set(xlabel="update", yscale="log", title=f"Replicate {worst['seed']} from near")
+    near.legend()
+    end = rows.set_index("seed")["training loss"]
+    told_as = f"Left: loss at each update, mean of 20. Right: where the loss is highest, {at}."
+    best = end.drop(worst["seed"]).max()
+    ends = f"Training loss at the end: {end.max():.3f} nats there; else at most {best:.3f}."
+    show(fig, f"{told_as} {ends}", fold="Where did it lose its way?")
 
 
 def points(judged: pd.DataFrame) -> None:

@@ -1,6 +1,7 @@
 """Arms that share their starts, rules that work on empty and on partial evidence, its pictures."""
 
 import itertools
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from torch import Tensor
 from kdlab.data import Batch
 from kdlab.measure import evaluate
 from kdlab.models import tap
-from kdlab.papers.dml import arms, experiment, measured
+from kdlab.papers.dml import arms, experiment, lost, measured
 from kdlab.papers.dml.arms import BETA, SIGMAS, FeaturesToo, ShuffledPeer
 from kdlab.papers.dml.experiment import COMPARISONS, EACH, FEATURES, INDEPENDENT, MEAN, SHUFFLED
 from kdlab.papers.dml.method import DML, mimicry_loss
 from kdlab.papers.kd import arms as standing
 from kdlab.runs import evidence
 from kdlab.runs.claims import judge
+from kdlab.train.fit import fit
 from kdlab.train.method import hard_loss
 from kdlab.train.recipe import Recipe
 from kdlab.train.worlds import WORLDS, Replicate, replicate
@@ -43,6 +45,13 @@ def empty() -> dict[str, pd.DataFrame]:
     return evidence.tables(STEM, COMPARISONS, folder=Path("no such folder"))
 
 
+def spike(lost: bool, at: int = 120, updates: int = 200) -> np.ndarray:
+    """Return costs (2, updates) of a pair: high at first, then low, with one peak if it is lost."""
+    costs = np.where(np.arange(updates) < 5, 20.0, 0.05) * np.ones((2, 1))
+    costs[:, at] = np.where(lost, 10.0, 0.05)
+    return costs.astype(np.float32)
+
+
 def made_up(gain: float = 5.0, replicates: int | None = None) -> dict[str, pd.DataFrame]:
     """Return tables in which an arm "DML" is `gain` points better, give or take noise."""
     draw, found = np.random.default_rng(0), {}
@@ -53,6 +62,7 @@ def made_up(gain: float = 5.0, replicates: int | None = None) -> dict[str, pd.Da
             line["accuracy"] = 70 + gain * (arm == "DML") + draw.normal()
             line |= {"nll": 1.0, "ece": 1.0, "entropy": 0.2 * (1 + 2 * (arm == "DML"))}
             line |= {"ensemble of 2": line["accuracy"] + 1, "cka": 0.8, "apart": 0.2}
+            line |= {"training loss": 0.01 + 0.3 * (seed == 2), "costs": spike(seed == 2)}
             for kind, sigmas in SIGMAS.items():
                 line |= {f"loss, {kind}": 0.5, f"accuracy, {kind}": 5.0}
                 line[f"rise {kind}"] = np.array(sigmas) * (1 + draw.random())
@@ -115,6 +125,27 @@ def test_half_of_a_batch_has_no_label(r: Replicate, monkeypatch):
     assert {tuple(x.flatten().tolist()) for x in labelled} == own
 
 
+def test_a_watched_pair_is_the_pair_and_keeps_what_each_update_cost(r: Replicate):
+    plain, seen = arms.pair(r), lost.watched(r)
+    assert (plain["answers"] == seen["answers"]).all()
+    assert seen["costs"].shape == (2, 12) and (seen["costs"] > 0).all()
+    method = DML.of(r).train()
+    history = fit(method, r.data, r.recipe(), r.r)
+    for cost, kind in zip(seen["costs"], ("hard", "peers"), strict=True):
+        both = history[[f"{kind} 1", f"{kind} 2"]].mean(axis=1)
+        assert cost[: len(cost) // len(both)].mean() == pytest.approx(both[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", list(lost.ARMS))
+def test_half_the_rate_and_nothing_else(r: Replicate, name: str, monkeypatch):
+    given = []
+    monkeypatch.setitem(lost.ARMS, name, given.append)
+    lost.slowly(r, name)
+    (slow,) = given
+    assert slow.recipe() == replace(r.recipe(), lr=r.recipe().lr / 2)
+    assert slow.r == r.r and slow.world.teacher_recipe == r.world.teacher_recipe
+
+
 def logits_in_train(method: DML, batch: Batch) -> list[Tensor]:
     return [peer.train()(batch.x) for peer in method.peers]
 
@@ -168,6 +199,7 @@ def test_standing_arms_are_those_of_notebook_00():
     }
     assert stamps["pair", "DML"] == stamps["reader", "DML"] == stamps["clothes", "DML"]
     assert stamps["ensemble", EACH] != stamps["ensemble", MEAN]
+    assert len({stamps["slowly", name] for name in experiment.SLOWLY}) == 3
 
 
 # --- the rules ------------------------------------------------------------------------------------
@@ -245,8 +277,9 @@ def test_without_evidence_everything_says_so(shown, capsys):
     measured.soft_and_flat(tables["reader"])
     measured.likeness(tables["reader"])
     measured.arms(tables["ensemble"], "the ensemble teacher")
+    measured.lost(tables["slowly"])
     assert not shown
-    assert capsys.readouterr().out.count("There is no evidence for") == 4
+    assert capsys.readouterr().out.count("There is no evidence for") == 5
     assert {"world", "arm", "seed", "seconds", "accuracy"} <= set(measured.headline(tables))
 
 
@@ -281,6 +314,24 @@ def test_likeness_places_each_arm_at_its_means(shown):
     (x,), (y,) = lines[FEATURES].get_data()
     assert (x, y) == pytest.approx((0.95, gain)) and f"{gain:.2f}" in alt
     assert len({line.get_color() for line in lines.values()}) == 3
+
+
+def test_the_lost_pair_stands_out_and_is_seen_from_near(shown):
+    measured.lost(made_up()["slowly"])
+    ((fig, alt),) = shown
+    far, near = fig.axes
+    orange = [line for line in far.lines if line.get_color() == measured.PAIRS[1]]
+    assert len(far.lines) == 10 and len(orange) == 1
+    assert orange[0].get_ydata()[120] == pytest.approx((20 + 19 * 0.1) / 20)
+    assert (
+        "120" in alt
+        and "0.310" in alt
+        and "0.010" in alt
+        and "replicate 2" in far.get_title("left")
+    )
+    for line in near.lines:
+        x, y = line.get_data()
+        assert x[y.argmax()] == 120 and y.max() == 10 and len(x) == 40
 
 
 def test_dots_of_some_arms(shown):
