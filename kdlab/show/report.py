@@ -131,15 +131,21 @@ def table(frame: pd.DataFrame, caption: str, digits: int = 2, fold: str = "") ->
 
 
 def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.DataFrame:
-    """Return one row per arm: each metric as "mean ± half-width of its 95 % interval", and n."""
-    rows = []
-    for name, group in runs.groupby(by, sort=False):
-        row: dict[str, Any] = {by: name, "n": len(group)}
-        for metric in metrics:
-            x = interval(group[metric])
-            row[metric] = f"{x.mean:.2f} ± {x.half:.2f}" if x.half == x.half else f"{x.mean:.2f}"
-        rows.append(row)
-    return pd.DataFrame(rows)
+    """Return one row per arm: each metric as "mean ± half-width of its 95 % interval", and n.
+
+    A metric has two decimals, or up to four where two would leave nothing of its half-widths.
+    """
+    groups = dict(iter(runs.groupby(by, sort=False)))
+    shown = pd.DataFrame({by: list(groups), "n": [len(group) for group in groups.values()]})
+    for metric in metrics:
+        found = [interval(group[metric]) for group in groups.values()]
+        widest = max((x.half for x in found if x.half > 0), default=1.0)
+        digits = min(4, max(2, 1 - math.floor(math.log10(widest))))
+        shown[metric] = [
+            f"{x.mean:.{digits}f}" + (f" ± {x.half:.{digits}f}" if x.half == x.half else "")
+            for x in found
+        ]
+    return shown
 
 
 def nothing(rows: Sequence[Any] | pd.DataFrame, what: str) -> bool:

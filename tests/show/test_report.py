@@ -172,6 +172,16 @@ def test_summary_gives_mean_half_width_and_n(runs: pd.DataFrame) -> None:
     assert found.accuracy[1] == f"{ours.mean:.2f} ± {ours.half:.2f}"
 
 
+def test_a_summary_keeps_what_is_small(runs: pd.DataFrame) -> None:
+    whole = report.summary(runs, ["nll"])
+    small = report.summary(runs.assign(nll=runs.nll / 1000), ["nll"])
+    for one, other in zip(whole.nll, small.nll, strict=True):
+        mean, half = (float(part) for part in other.split(" ± "))
+        expected = [float(part) / 1000 for part in one.split(" ± ")]
+        assert [mean, half] == pytest.approx(expected, abs=1e-4)
+        assert other.index(" ") == len("0.0001")
+
+
 def test_summary_of_one_seed_claims_no_interval(runs: pd.DataFrame) -> None:
     found = report.summary(runs[runs.seed == 0], ["nll"])
     assert found.nll[0] == f"{runs.nll[0]:.2f}"
