@@ -88,8 +88,7 @@ def derived(table: pd.DataFrame) -> pd.DataFrame:
 def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
     """Return the claims on the tables {comparison: rows}, the primary ones first."""
     tables = {name: derived(table) for name, table in runs.items()}
-    digits, three, reader = (tables[name] for name in ("pair", "ensemble", "reader"))
-    slow = tables["slowly"]
+    digits = tables["pair"]
     worlds = [digits, tables["clothes"], tables["photographs"]]
 
     def primary(name: str, x: Difference, margin: float = 0.5, unit: str = "points") -> Claim:
@@ -98,13 +97,11 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
     def over(*arms: Any) -> Difference:
         return joined(*(difference(table, *arms) for table in worlds))
 
-    def seen(name: str, first: str, second: str, metric: str, unit: str = "points") -> Claim:
-        x = difference(reader, first, second, metric)
-        return replace(primary(name, x, unit=unit), primary=False)
-
-    def half(name: str, rival: str, margin: float) -> Claim:
-        x = difference(slow, f"DML, {HALF}", f"{rival}, {HALF}")
-        return replace(primary(name, x, margin=margin), primary=False)
+    def seen(
+        name: str, *arms: str, of: str = "reader", margin: float = 0.5, unit: str = "points"
+    ) -> Claim:
+        x = difference(tables[of], *arms)
+        return replace(primary(name, x, margin, unit), primary=False)
 
     softer = over("DML", "labels", "log entropy")
     return [
@@ -112,18 +109,18 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
         primary("equal-cost", difference(digits, "DML", TWICE)),
         primary("own-image", difference(digits, "DML", SHUFFLED)),
         primary("beats-kd", over("DML", "KD")),
-        primary("one-by-one", difference(three, EACH, MEAN)),
+        primary("one-by-one", difference(tables["ensemble"], EACH, MEAN)),
         primary("entropy", softer, margin=0.63, unit="ln of the ratio"),
         replace(primary("smoothing", over("DML", tuple(SMOOTHED))), primary=False),
         seen("together", "DML", INDEPENDENT, "ensemble of 2"),
-        seen("flat-raw", INDEPENDENT, "DML", "loss, raw", "nats"),
-        seen("flat-filter", INDEPENDENT, "DML", "loss, filter", "nats"),
+        seen("flat-raw", INDEPENDENT, "DML", "loss, raw", unit="nats"),
+        seen("flat-filter", INDEPENDENT, "DML", "loss, filter", unit="nats"),
         seen("flat-accuracy", INDEPENDENT, "DML", "accuracy, filter"),
-        seen("alike", INDEPENDENT, "DML", "apart", "nats"),
+        seen("alike", INDEPENDENT, "DML", "apart", unit="nats"),
         seen("features", "DML", FEATURES, "accuracy"),
         seen("diversity", "DML", FEATURES, "gain of two"),
         seen("unlabelled", WITHOUT, "DML", "accuracy"),
-        half("slowly", "labels", margin=0.66),
-        half("slowly-kd", "KD", margin=0.5),
+        seen("slowly", f"DML, {HALF}", f"labels, {HALF}", of="slowly", margin=0.66),
+        seen("slowly-kd", f"DML, {HALF}", f"KD, {HALF}", of="slowly"),
         Claim("persons", *TOLD["persons"], primary=False, why="it needs pictures of people"),
     ]
