@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from kdlab.measure import members
 from kdlab.models import build, size, tap
-from kdlab.papers.okddip import arms, experiment, figures, measured
+from kdlab.papers.okddip import arms, experiment, figures, measured, slowly
 from kdlab.papers.okddip.arms import MOMENTS, STORY, answers, attention_of, look, peers_of, watched
 from kdlab.papers.okddip.diversity import distances, error_correlation, mean_of_pairs
 from kdlab.papers.okddip.experiment import apart, claims
@@ -218,6 +218,16 @@ def made(arm: str, seed: int) -> dict[str, Any]:
         np.linspace(0.3, 0.9, 11)[:, None] if arm in ("OKDDip", "not detached") else np.nan
     )
     return row | numbers | {"story": np.concatenate([line, rest], axis=1).astype(np.float32)}
+
+
+@pytest.mark.parametrize("name", list(slowly.ARMS))
+def test_a_slow_arm_halves_the_learning_rate_and_nothing_else(r, name, monkeypatch):
+    given = []
+    monkeypatch.setitem(slowly.ARMS, name, lambda r: given.append(r) or {})
+    slowly.slowly(r, name)
+    (slow,) = given
+    half = replace(r.world.recipe, lr=r.world.recipe.lr / 2)
+    assert (slow.r, slow.world) == (r.r, replace(r.world, recipe=half))
 
 
 def test_claims_name_arms_that_are_measured(tables):
