@@ -16,12 +16,13 @@ from kdlab.runs.claims import Claim
 from kdlab.runs.evidence import Comparison
 from kdlab.runs.rows import FOLDER, read
 from kdlab.shootout.entrant import Cost, Entrant
-from kdlab.shootout.tuning import NOTEBOOK, WAYS, Chosen, tries
+from kdlab.shootout.tuning import LONGER, NOTEBOOK, WAYS, Chosen, chosen, tries
 
 WORLDS = ("mnist5k", "fashion5k", "natural")
 TUNING, REPLICATES = 2, 10  # replicates of the tries, and of what is compared
 OTHER = "resnet8"  # about as many weights as cnn32, with skips
 MEASURE = "KD"  # whose training, with its teacher's, is the price of all in "equal operations"
+PASS = "RKD"  # its set-up is one pass of all images through the teacher, and nothing else
 
 
 class Equal(Chosen):
@@ -39,13 +40,23 @@ class Equal(Chosen):
 
 
 def prices(world: str, folder: Path = FOLDER) -> pd.DataFrame:
-    """Return the counts of `kdlab.shootout.entrant.costs`, a row a method, with "total"."""
+    """Return the counts of `kdlab.shootout.entrant.costs`, a row a method, with sums.
+
+    A teacher that answers with logits alone had them stored before the counting began, so its pass
+    over the images is added: "fixed" is all that comes before the first update. "updates" are as
+    many as the knobs ask for that were chosen, "total" is the whole training.
+    """
     runs = read(NOTEBOOK, "costs", folder)
     runs = runs[runs["world"] == world].set_index("arm")
     if runs.empty:
         return runs
-    fixed = runs["teacher"] + runs["set-up"]
-    return runs.assign(fixed=fixed, total=fixed + runs["updates"] * runs["update"])
+    asked = runs["teacher"] > 0
+    answered = runs["set-up"].clip(lower=runs["set-up"].get(PASS, 0))
+    fixed = runs["teacher"] + answered.where(asked, runs["set-up"])
+    times = {name: knobs.get(LONGER, 1) for name, knobs in chosen(world, folder).items()}
+    updates = runs["updates"] * [times.get(name, 1) for name in runs.index]
+    total = fixed + updates * runs["update"]
+    return runs.assign(fixed=fixed, updates=updates, total=total)
 
 
 def longer(name: str, price: pd.DataFrame) -> float:

@@ -18,7 +18,8 @@ WIDE = 3  # times the usual width of an interval, beyond which the axis ends
 def leads(runs: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw each method's lead over labels alone, a column a world, in the order of the first.
 
-    An interval many times as wide as the others would make them points, so it ends in an arrow.
+    An interval many times as wide as the others would make them points, so it ends in an arrow, and
+    a mean that lies outside is written there.
 
     Args:
         runs: {world: rows of its comparison}, at least one.
@@ -30,14 +31,17 @@ def leads(runs: Mapping[str, pd.DataFrame]) -> Figure:
         colour, marker = WORLD_LOOKS.get(world, SPARE)
         x, places = x.reindex(order), np.arange(len(order))
         far = WIDE * float((x["high"] - x["low"]).median())
-        x = x.clip(-far, far)
+        means, x = x["mean"], x.clip(-far, far)
         ax.axvline(0, color="#333333", linewidth=1)
         ax.hlines(places, x["low"], x["high"], color=colour, linewidth=3, alpha=0.7)
         for side, arrow in (("low", "<"), ("high", ">")):
             cut = x[side].abs() == far
             ax.plot(x[side][cut], places[cut], arrow, color=colour, markersize=8)
-        inside = x["mean"].abs() < far
-        ax.plot(x["mean"][inside], places[inside], marker, color=colour, markersize=8)
+        beyond = means.abs() > far
+        ax.plot(means[~beyond], places[~beyond], marker, color=colour, markersize=8)
+        for place in places[beyond]:  # the mean itself lies outside: its number stands at the end
+            mean, inwards = means.iloc[place], "left" if means.iloc[place] < 0 else "right"
+            ax.text(np.sign(mean) * 0.93 * far, place - 0.45, f"mean {mean:+.1f}", ha=inwards)
         ax.set_title(in_words(world))
         ax.set_xlabel("points over labels alone")
         ax.set_yticks(places, order)
@@ -68,7 +72,7 @@ def apart(runs: pd.DataFrame) -> Figure:
     ax.set_yticks(range(len(order)), order)
     ax.invert_yaxis()
     ax.set_xlabel("than this one")
-    ax.set_ylabel("better")
+    ax.set_ylabel("this method is better")
     ax.grid(visible=False)
     return fig
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from IPython.display import display
@@ -28,8 +29,8 @@ def standing(tables: Mapping[str, pd.DataFrame], folder: Path = FOLDER) -> pd.Da
 
     Returns:
         A cell is "93.8 (11, 0)": mean accuracy in %, how many of the others it beats, by how many
-        it is beaten, see `kdlab.shootout.ranking.table`. Then what was chosen on the first world,
-        and what a training costs there.
+        it is beaten, see `kdlab.shootout.ranking.table`. Then the row of the lab that it is, with
+        the knobs chosen on the first world, and what a training costs there.
     """
     heads = {world: in_words(world) for world in WORLDS} | BESIDE
     known = [name for name in heads if len(tables[name])]
@@ -37,8 +38,15 @@ def standing(tables: Mapping[str, pd.DataFrame], folder: Path = FOLDER) -> pd.Da
         return pd.DataFrame()
     columns = {heads[name]: _cells(tables[name]) for name in known}
     found = pd.DataFrame(columns).reindex(table(tables[known[0]]).index).fillna("–")
-    found["chosen"] = [told(chosen(known[0], folder).get(name, {})) or "–" for name in found.index]
+    knobs = chosen(known[0], folder)
+    found["in the lab"] = [in_the_lab(name, knobs.get(name, {})) for name in found.index]
     return found.join(_costs(tables, known[0], folder)).fillna("–").rename_axis(None)
+
+
+def in_the_lab(name: str, knobs: dict[str, Any]) -> str:
+    """Say which row of the lab a method is, e.g. "Joint, alpha 0, beta 10"."""
+    way = WAYS[name]
+    return ", ".join(filter(None, [way.method, told(dict(way.fixed)), told(knobs)]))
 
 
 def _cells(runs: pd.DataFrame) -> pd.Series:

@@ -99,7 +99,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Any]:
         "paper": first["paper"],
         "lines": [told(row) for row in rows],
         "where": where_it_holds(rows) if several and first["primary"] else "",
-        "margin": f"{first['margin']:g} {first['unit']}" if first["primary"] else "–",
+        "margin": f"{first['margin']:.3g} {first['unit']}" if first["primary"] else "–",
         "primary": first["primary"],
     }
 

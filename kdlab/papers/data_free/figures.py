@@ -65,17 +65,19 @@ def weighed(terms: Terms, **weights: float) -> Terms:
 
 
 def bars(terms: Terms, **weights: float) -> Figure:
-    """Draw for each batch its weighted terms and their sum."""
+    """Draw for each batch its weighted terms and their sum, with numbers: a bar may be flat."""
     (fig, ax), drawn = figure(size=(10, 3.6)), weighed(terms, **weights)
     at, wide = np.arange(len(drawn)), 0.8 / (len(weights) + 1)
     for place, name in enumerate([*weights, "sum"]):
         heights = [sum(t.values()) if name == "sum" else t[name] for t in drawn.values()]
         style = {"color": "#333333"} if name == "sum" else {}
-        ax.bar(at + place * wide - 0.4, heights, wide, label=name.replace("_", " "), **style)
+        bar = ax.bar(at + place * wide - 0.4, heights, wide, label=name.replace("_", " "), **style)
+        ax.bar_label(bar, [f"{height:.1f}" for height in heights], padding=2, fontsize=9)
     ax.axhline(0, color="#333333", linewidth=0.8)
     ax.set_xticks(at, list(drawn))
     ax.set_ylabel("weighted term")
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    ax.margins(y=0.1)
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return fig
 
 

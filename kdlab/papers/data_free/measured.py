@@ -16,6 +16,10 @@ NEEDS = {  # what each source asks for beside the teacher's weights
     "records": "records of the data",
     "DeepInversion": "batch norm",
     "ADI": "batch norm",
+    "teacher": "images and labels",
+    "labels": "images and labels",
+    "smoothing": "images and labels",
+    "KD": "images and labels",
 }
 COLUMNS = ["accuracy", "agreement", "diversity", "classes", "auc", "making"]
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from kdlab.papers.kd.presets import KD, row
+from kdlab.papers.data_free.sources import NET
+from kdlab.papers.kd.presets import row
 
 
 def made(source: str, **knobs: Any) -> dict[str, Any]:
@@ -14,11 +15,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "what is a made image worth?": {
         "why": (
             "Noise asks the teacher for answers only, DAFL needs its weights, DeepInversion its "
-            "batch norm as well. The last row has the real images, and their labels."
+            "batch norm as well. The last row has the real images, and the same teacher."
         ),
         "rows": [
             *(made(source) for source in ("noise", "DAFL", "DeepInversion")),
-            KD,
+            row("KD", T=4.0, alpha=1.0) | {"teacher": NET},
         ],
     },
     "how many of them?": {

@@ -68,7 +68,7 @@ CONDITIONS: Arms = {
 }
 HALVES: Arms = {
     "ensemble of 5": halves.ensemble,
-    "trained jointly": halves.joint,
+    "trained jointly, mean": halves.joint,
     "labels": halves.labels,
     "label smoothing 0.1": partial(halves.labels, smoothing=0.1),
     "KD": halves.distilled,
@@ -81,15 +81,15 @@ COMPARISONS = [
     Comparison("conditions", CONDITIONS),
     Comparison("halves", HALVES, IMAGES, replicates=None),
 ]
-THEOREM, PROOF = "theorems: error mu/2 to 0", "the argument of the proof; no number"
+THEOREM, PROOF = "theorems: error μ/2 to 0", "the argument of the proof; no number"
 TOLD = {  # what a claim says, and what the paper has on it
     "ensemble": ("Five nets, averaged, see what one of them does not.", THEOREM),
     "joint": ("Training the five nets as one does not do that.", "stated; shown on CIFAR"),
     "kd": ("One student of the five sees what labels do not show it.", THEOREM),
     "hint": ("It does so thanks to weak features of other classes.", PROOF),
-    "self": ("So does, in part, a student of one equal net.", "theorems: error mu/2 to mu/4"),
+    "self": ("A student of one equal net sees a part of that.", "theorems: error μ/2 to μ/4"),
     "halves": ("Real halves: the mean of five beats training as one.", "stated; shown on CIFAR"),
-    "mean": ("Nor does training the mean of the five.", "stated; shown on CIFAR"),
+    "mean": ("Training the mean of the five does not do that either.", "stated; shown on CIFAR"),
     "full": ("KD with the whole KL sees what labels do not show.", "used in practice, no proof"),
     "permuted": ("It matters which wrong class a teacher names.", "not in the paper; control"),
     "dealt": ("It matters to which sample an answer belongs.", "not in the paper; control"),
@@ -131,7 +131,7 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
         primary("kd", gain),
         primary("hint", Difference(minus(gain, unhinted), arms=gain.arms | unhinted.arms)),
         primary("self", difference(views, twin, "labels"), 25 / 3),
-        primary("halves", difference(real, five, "trained jointly"), 0.5),
+        primary("halves", difference(real, five, "trained jointly, mean"), 0.5),
         seen("mean", views, five, "trained jointly, mean"),
         seen("full", views, "KD, full KL", "labels"),
         seen("permuted", views, "KD", "KD, permuted"),

@@ -22,15 +22,18 @@ from kdlab.train.worlds import Replicate
 FIRST, SECOND, GREY = "#0072B2", "#D55E00", "#8C8C8C"  # the two views; what is neither
 
 
-def _maps(grids: Mapping[str, Any], top: float = 1.0) -> Figure:
-    """Draw grids (classes, 2) side by side, dark for 0 and light for `top`."""
+def _maps(grids: Mapping[str, Any], top: float = 1.0, key: str = "") -> Figure:
+    """Draw grids (classes, 2) side by side, dark for 0 and light for `top`; `key` names a scale."""
     fig, axes = figure(1, len(grids), size=(10.5, 3.8), sharey=True)
+    style: dict[str, Any] = {"vmin": 0, "vmax": top, "edgecolors": "white", "linewidth": 1}
     for ax, (name, grid) in zip(axes, grids.items(), strict=True):
-        ax.pcolormesh(np.asarray(grid, float), vmin=0, vmax=top, edgecolors="white", linewidth=1)
+        drawn = ax.pcolormesh(np.asarray(grid, float), **style)
         ax.set(title=name, xlabel="view", ylim=(CLASSES, 0))
         ax.set_xticks([0.5, 1.5], ["1", "2"])
         ax.set_yticks(np.arange(CLASSES) + 0.5, range(CLASSES))
     axes[0].set_ylabel("class")
+    if key:
+        fig.colorbar(drawn, ax=axes, label=key)
     return fig
 
 
@@ -44,8 +47,8 @@ def samples(data: Made) -> Figure:
     """Draw how strongly samples show each view: three for training, one that hides a view."""
     x = torch.cat([data.train.x[:3], data.single.x[:1]])
     seen = torch.einsum("npd,kvd->nkvp", x, data.views).amax(dim=3)
-    names = ["class 0", "class 1", "class 2", "class 0, one view"]
-    return _maps(dict(zip(names, seen, strict=True)), 1.5)
+    names = [f"training,\nlabel {y}" for y in range(3)] + ["test,\nlabel 0"]
+    return _maps(dict(zip(names, seen, strict=True)), 1.5, "strength of a view")
 
 
 def coverage(runs: pd.DataFrame) -> Figure:
@@ -73,6 +76,9 @@ def growth(r: int, classes: Sequence[int] = (0, 1, 2, 3)) -> Figure:
         for grown, dash, name in zip(drawn, "-:", ("net", "numbers"), strict=True):
             for view, colour in enumerate((FIRST, SECOND)):
                 ax.plot(grown[:, c, view], dash, color=colour, label=f"view {view + 1}, {name}")
+        ax.axhline(
+            1, color="#333333", linestyle="--", linewidth=1, zorder=0
+        )  # the threshold: a view above it is known
         ax.set(title=f"class {c}", xlabel="update")
     axes[0].set_ylabel("best detector")
     return _legend(fig)
@@ -99,9 +105,9 @@ def votes(*settings: tuple[Sequence[str], str]) -> Figure:
         ax.barh(at - 0.2, z[:, 0], 0.38, color=FIRST, label="score of car")
         ax.barh(at + 0.2, z[:, 1], 0.38, color=SECOND, label="score of cat")
         for place, p in enumerate(told):
-            ax.text(10.3, place, f"car {p:.2f}", va="center")
+            ax.text(15.6, place, f"car {p:.2f}", va="center", ha="right", backgroundcolor="white")
         ax.set_yticks(at, [*nets, "mean"])
-        ax.set(title=image, xlabel="score", xlim=(0, 14), ylim=(len(nets) + 0.6, -0.6))
+        ax.set(title=image, xlabel="score", xlim=(0, 16), ylim=(len(nets) + 0.6, -0.6))
     return _legend(fig)
 
 

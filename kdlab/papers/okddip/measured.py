@@ -1,6 +1,6 @@
 """What the evidence of notebook 09 shows, one figure or table a question."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from kdlab.show.plots import band, figure, show
 from kdlab.show.report import nothing, summary, table
 
 ROW = ("accuracy", "peer", "ensemble", "gain", "disagreement", "distance", "correlation")
-WORDS = {"distance": "distance between peers", "self-weight": "weight on oneself"}
+WORDS = {"distance": "distance between peers, in 1/100", "self-weight": "weight on oneself"}
+WHOLE = 0.9  # a group whose mean member is below this share of the one deployed has broken
+LOST, SOUND = "#D55E00", "#0072B2"
 LADDER = ("independent", "ONE, weight 0.3", "ONE")  # the weight of the one target: 0, 0.3, 1
 PANELS = {"peer": "mean member", "ensemble": "members together", "accuracy": "the one deployed"}
 
@@ -33,8 +35,33 @@ def grouped(runs: pd.DataFrame, what: str) -> pd.DataFrame:
 def groups(runs: pd.DataFrame, what: str, columns: Sequence[str] = ROW) -> None:
     """Show accuracy and diversity of every arm that trains a group."""
     if len(here := grouped(runs, what)):
+        rows, by_arm = summary(here, columns), broken(here).groupby(here["arm"])
+        counts = {arm: f"{int(x.sum())} of {len(x)}" for arm, x in by_arm}
         told = f"{what}: mean ± half-width of the 95 % interval, where more than one run stands."
-        table(summary(here, columns), told, fold=f"The table: {what}")
+        table(rows.assign(broken=rows["arm"].map(counts)), told, fold=f"The table: {what}")
+
+
+def broken(runs: pd.DataFrame) -> pd.Series:
+    """Return for each group whether it broke: its mean member is far below the one deployed."""
+    return runs["peer"] < WHOLE * runs["accuracy"]
+
+
+def breaks(runs: Mapping[str, pd.DataFrame], arm: str = "OKDDip") -> None:
+    """Draw the mean peer of each replicate while it trains, a panel for each table of `runs`."""
+    here = {name: rows[rows["arm"].str.startswith(arm)] for name, rows in runs.items() if len(rows)}
+    if nothing(next(iter(here.values()), pd.DataFrame()), "groups that break"):
+        return
+    fig, axes = figure(1, len(here), size=(10.5, 3.6), sharey=True, squeeze=False)
+    told = []
+    for ax, (name, rows) in zip(axes[0], here.items(), strict=True):
+        for story, bad in zip(rows["story"], broken(rows), strict=True):
+            line = pd.DataFrame(story, columns=STORY, dtype=float)
+            style = {"color": LOST if bad else SOUND, "linewidth": 2 if bad else 1}
+            ax.plot(line["progress"], line["peer"], **style)
+        told.append(f"{name}: {int(broken(rows).sum())} of {len(rows)} groups broke")
+        ax.set(title=told[-1], xlabel="share of the training done")
+    axes[0, 0].set_ylabel("mean peer, validation, %")
+    show(fig, f"Accuracy of the mean peer while {arm} trains. {'; '.join(told)}.", fold="When?")
 
 
 def over_time(runs: pd.DataFrame, columns: Sequence[str], what: str) -> None:
@@ -72,7 +99,7 @@ def fair(runs: pd.DataFrame, what: str) -> None:
             told.append(f"{title}, {arm}: {y.mean:.1f} at distance {x.mean:.1f}")
         line = [found.get(arm, (np.nan, np.nan)) for arm in LADDER]
         ax.plot(*zip(*line, strict=True), ":", color="#333333", zorder=0)
-        ax.set(xlabel="distance between peers", title=title)
+        ax.set(xlabel="distance between peers, in 1/100", title=title)
     axes[0].set_ylabel("test accuracy in % (axis cut)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     show(fig, f"{what}. {'; '.join(told)}.", fold=f"The figure: {what}")
