@@ -110,7 +110,7 @@ def test_who_knows_no_lights_has_nothing_to_whisper():
 
 def test_the_maps_of_samples_show_their_strengths():
     fig = figures.samples(made(3))
-    assert len(fig.axes) == 4
+    assert len(fig.axes) == 5 and "strength" in fig.axes[4].get_ylabel()  # the last is the key
     first = np.asarray(fig.axes[0].collections[0].get_array(), float).reshape(10, 2)
     assert (first[0] > 0.9).all() and (first[1:] < 0.6).all()
 
