@@ -48,8 +48,9 @@ def write(world: str = "mnist5k", file: Path = FILE) -> None:
                 found[f"{kind}|{name}"] = r.data.images(x[-SHOWN:])
     for size in (SIZES[0], SIZES[-1]):
         made = inverted(r, size)
-        found[f"privacy|{size}: known"], found[f"privacy|{size}: not known"] = made["records"][1:]
-        found |= {f"privacy|{size}: from {way}": made[way][0] for way in WAYS}
+        of = f"privacy|class of {size}"
+        found[f"{of}: training"], found[f"{of}: test"] = made["records"][1:]
+        found |= {f"{of}: from {way}": made[way][0] for way in WAYS}
     small = {name: (255 * x[:SHOWN]).round().byte().numpy() for name, x in found.items()}
     np.savez_compressed(buffer, allow_pickle=False, **small)
     write_atomic(file, buffer.getvalue())
