@@ -16,6 +16,7 @@ LOOKS: dict[str, tuple[str, str]] = {
     "RKD": ("#BF5B96", "D"),
     "RKD + KD": ("#9467B5", "<"),
     "hint": ("#B87900", "v"),
+    "label hint": ("#009E73", "^"),
     "joint": ("#9467B5", "<"),
     "BYOT": ("#9467B5", "<"),
     "deep supervision": ("#2A87BE", "P"),
@@ -34,7 +35,13 @@ LOOKS: dict[str, tuple[str, str]] = {
     "mean target": ("#B87900", "v"),
     "not detached": ("#8B6B3D", ">"),
 }
+NEUTRAL = {"color": "#4C6A88", "marker": "o"}  # of a row that its label names
 SPARE = [("#B87900", "v"), ("#2A87BE", "P"), ("#9467B5", "<"), ("#8B6B3D", ">")]
+
+
+def known(name: str) -> str | None:
+    """Return the longest known name with which `name` begins."""
+    return max((key for key in LOOKS if name.startswith(key)), key=len, default=None)
 
 
 def look(name: str, place: int = 0) -> dict[str, Any]:
@@ -42,6 +49,6 @@ def look(name: str, place: int = 0) -> dict[str, Any]:
 
     A name that begins with a known one looks like it: "hard labels, 3 %" is "hard labels".
     """
-    known = max((key for key in LOOKS if name.startswith(key)), key=len, default=None)
-    colour, marker = LOOKS[known] if known else SPARE[place % len(SPARE)]
+    key = known(name)
+    colour, marker = LOOKS[key] if key else SPARE[place % len(SPARE)]
     return {"color": colour, "marker": marker}

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kdlab.runs.claims import interval
 from kdlab.show.folds import folded
-from kdlab.show.looks import look
+from kdlab.show.looks import NEUTRAL, known, look
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 
@@ -84,7 +84,7 @@ def dots(
     names = list(dict.fromkeys(runs[by]))
     for place, name in enumerate(names):
         x = runs.loc[runs[by] == name, metric].to_numpy(float)
-        found, style = interval(x), look(str(name), place)
+        found, style = interval(x), look(str(name)) if known(str(name)) else NEUTRAL
         ax.plot(x, np.full(len(x), place), ".", color=style["color"], alpha=0.35, markersize=5)
         ax.plot(
             [found.low, found.high], [place, place], color=style["color"], linewidth=3, alpha=0.8

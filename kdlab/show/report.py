@@ -29,7 +29,8 @@ PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 <tr><th scope="rowgroup" colspan="{{ heads | length }}" style="{{ cell }}none">{{ title }}</th></tr>
 {% endif %}
 {% for claim in claims %}
-<tr><th scope="row" style="{{ cell }}18em; font-weight: normal">{{ claim.text }}</th>
+<tr><th scope="row" style="{{ cell }}18em; font-weight: normal">
+<em>{{ claim.id }}</em>: {{ claim.text }}</th>
 <td style="{{ cell }}14em">{{ claim.paper }}</td><td style="{{ cell }}44em">
 {% if claim.where %}
 <div><strong>{{ claim.where }}</strong></div>
@@ -95,6 +96,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Any]:
     """Return what the table shows of one claim."""
     first, several = rows[0], len(rows) > 1
     return {
+        "id": first["id"],
         "text": first["claim"],
         "paper": first["paper"],
         "lines": [told(row) for row in rows],
@@ -107,7 +109,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Any]:
 def _plain(title: str, part: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = [f"{title}:"] if title else []
     for claim in part:
-        lines.append(f"{claim['text']} ({claim['paper']})")
+        lines.append(f"{claim['id']}: {claim['text']} ({claim['paper']})")
         lines += [f"    {line}" for line in (claim["where"], *claim["lines"]) if line]
     return lines
 

@@ -153,6 +153,18 @@ def test_equal_operations_cost_what_kd_costs(tiny, tmp_path, monkeypatch):
     assert arms["labels"].longer == pytest.approx(2 * arms["DML"].longer, abs=0.02)
 
 
+def test_every_teacher_is_paid_for_its_answers_and_longer_training_for_its_length(tiny, tmp_path):
+    tuned(tmp_path, 1)
+    (counted,) = [c for c in COMPARISONS if c.name == "costs"]
+    names = ["labels", "labels, longer", "KD", "RKD"]
+    measure("12_lab", counted, WORLD, 1, names, folder=tmp_path, n_jobs=1, command="x")
+    price = prices(WORLD, tmp_path)
+    assert price.loc["KD", "set-up"] == 0 < price.loc["RKD", "set-up"]
+    assert price.loc["KD", "fixed"] == price.loc["RKD", "fixed"] > price.loc["KD", "teacher"]
+    assert price.loc["labels", "fixed"] == 0
+    assert price.loc["labels, longer", "total"] == 3 * price.loc["labels", "total"]
+
+
 def table_of(leads: dict[str, float], spread: float = 0.3, n: int = 10, seed: int = 0):
     source = np.random.default_rng(seed)
     shared = source.normal(0, 3, n)  # the luck of a replicate, which all methods share

@@ -62,8 +62,9 @@ def prices(runs: pd.DataFrame, what: str) -> None:
         pairs = [(f"alone {k}", f"exit {k}") for k in (1, 2, 3)] if has else [("cost", "accuracy")]
         found = [interval(rows[metric]) for _, metric in pairs]
         at = [rows.get(cost, pd.Series(1.0)).fillna(1.0).mean() for cost, _ in pairs]
+        drawn = at if has else [x + 0.01 for x in at]  # beside an exit of equal price, not under it
         options = look(str(arm), place) | {"label": f"{arm}{', exits' * has}", "linestyle": ":"}
-        ax.errorbar(at, [f.mean for f in found], [f.half for f in found], **options)
+        ax.errorbar(drawn, [f.mean for f in found], [f.half for f in found], **options)
         told += [f"{arm} at {x:.2f}: {f}" for x, f in zip(at, found, strict=True)]
         if has:
             line = np.stack(list(rows["sweep"])).mean(axis=0)

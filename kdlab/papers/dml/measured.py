@@ -17,7 +17,7 @@ from kdlab.show.words import in_words, told
 
 Tables = Mapping[str, pd.DataFrame]
 PAIRS = ("#999999", "#D55E00")  # the others, and the worst
-LINES = ({"color": "#0072B2"}, {"color": "#D55E00", "linestyle": "--"})
+LINES = ({"color": look("labels")["color"]}, {"color": look("DML")["color"], "linestyle": "--"})
 BEFORE, AFTER = 25, 15  # updates around the highest loss
 POINTS = {  # what the reader noted: the claims that answer it
     "Why: it converges to flatter minima": ("flat-raw", "flat-filter", "flat-accuracy"),
@@ -120,7 +120,12 @@ def lost(slow: pd.DataFrame) -> None:
     updates = range(max(0, at - BEFORE), min(costs.shape[1], at + AFTER))
     for cost, name, style in zip(costs, ("labels", "peers"), LINES, strict=True):
         near.plot(updates, cost[updates.start : updates.stop], label=name, **style)
-    near.set(xlabel="update", yscale="log", title=f"Replicate {worst['seed']} from near")
+    near.set(
+        xlabel="update",
+        ylabel="loss of a peer, nats",
+        yscale="log",
+        title=f"Replicate {worst['seed']} from near",
+    )
     near.legend()
     end = rows.set_index("seed")["training loss"]
     told_as = f"Left: loss at each update, mean of 20. Right: where the loss is highest, {at}."

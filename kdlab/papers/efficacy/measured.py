@@ -132,6 +132,7 @@ def schools(tables: Tables) -> None:
     runs = runs[runs["arm"].isin(list(KINDS))].drop_duplicates(["arm", "seed"])
     if nothing(runs, "teachers beside their students"):
         return
+    runs = runs[runs["seed"].isin(tables["students"]["seed"])]  # some arms have more replicates
     fig, ax = figure(size=(9, 4.6))
     told = []
     for arm, rows in runs.groupby("arm", sort=False):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from kdlab.data import Data
@@ -49,9 +50,11 @@ def signals(data: Data, depth: int, chosen: str = "") -> Figure:
             ax.plot(at, y, label=kind, markersize=4, **style)
             if kind == chosen:
                 ax.bar(at, y, color=style["color"], alpha=0.4)
-    for ax, title in zip(axes, ("How much images differ", "Gradient at the weights"), strict=True):
-        ax.set(yscale="log", xlabel="layer, from image to logits", ylim=(1e-9, 30))
+    titles = {"How much images differ": "standard deviation", "Gradient at the weights": "its norm"}
+    for ax, (title, unit) in zip(axes, titles.items(), strict=True):
+        ax.set(yscale="log", xlabel="layer, from image to logits", ylabel=unit, ylim=(1e-9, 30))
         ax.set_title(title)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].legend(ncols=2)
     return fig
 

@@ -12,12 +12,13 @@ from kdlab.show.looks import LOOKS
 from kdlab.show.plots import figure
 
 SHOWN = 10  # classes that the bars show
-GREEN, RED, ORANGE, INK = LOOKS["label smoothing"][0], LOOKS["teacher"][0], "#B87900", "#333333"
-BARS = {"label": INK, "label smoothing": GREEN, "virtual teacher": ORANGE, "teacher": RED}
+GREEN, RED, INK = LOOKS["label smoothing"][0], LOOKS["teacher"][0], LOOKS["labels"][0]
+BROWN = LOOKS["Tf-KD_reg"][0]
+BARS = {"label": INK, "label smoothing": GREEN, "virtual teacher": BROWN, "teacher": RED}
 LINES = {  # of a loss: words, colour, dash
     "labels": ("labels", INK, ":"),
     "label smoothing": ("label smoothing", GREEN, "-"),
-    "untempered": ("Tf-KD_reg, untempered", ORANGE, (0, (2, 3))),
+    "untempered": ("Tf-KD_reg, untempered", BROWN, (0, (2, 3))),
     "squared": ("Tf-KD_reg, squared", "#0072B2", "--"),
     "literal": ("Tf-KD_reg, literal", "#BF5B96", "-."),
 }

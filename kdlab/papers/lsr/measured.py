@@ -74,7 +74,7 @@ def draw_map(
     ax.grid(False)
     for (i, j), value in np.ndenumerate(grid):
         ink = "white" if value < sum(ends) / 2 else "black"
-        text = f"{value:.1f} %\n{over[i, j]:.0f} % overruled"
+        text = f"{value:.1f} %\n{over[i, j]:.1f} % overruled"
         ax.text(j, i, text, ha="center", va="center", color=ink, fontsize=10)
     inside = np.kron(np.pad(over > SOME, 1), np.ones((50, 50)))
     if inside.any():

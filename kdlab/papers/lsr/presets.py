@@ -26,8 +26,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "is it the missing label?": {
         "why": (
-            "As released, a badly trained teacher has 95 % of the loss, and the labels 5 %. The "
-            "other row has these 5 % and nobody beside them: a smaller step, no more."
+            "By the released formula a badly trained teacher has a weight of 0.095 and the labels "
+            "0.05. The other row has these 0.05 and nobody beside them: a smaller step, no more."
         ),
         "rows": [
             LABELS,

@@ -96,7 +96,12 @@ def claims(runs: Mapping[str, pd.DataFrame]) -> list[Claim]:
         primary("with-kd", gain),
         primary("kd-ahead", across("KD", "RKD")),
         primary("unseen", difference(unseen, *reversed(UNSEEN)), 2.0, "points of recall"),
-        primary("closer", difference(orders, "RKD + KD", "KD", "correlation"), 1.0, "hundredths"),
+        primary(
+            "closer",
+            difference(orders, "RKD + KD", "KD", "correlation"),
+            1.0,
+            "points of correlation",
+        ),
         primary("right-examples", difference(orders, "RKD", dealt)),
         seen("kd-on-top", across("RKD + KD", "RKD")),
         seen("better-with-kd", minus(gain, across("RKD", "labels"))),

@@ -24,8 +24,8 @@ from kdlab.runs.evidence import Comparison
 Arms = dict[str, Callable[..., Any]]
 BOTH: Arms = {"KD": kd, "SSKD": sskd}
 SMOOTH, ROWS, CONTROL, MOVES = "label smoothing 0.1", "same rows", "control: L_ss shuffled", "moves"
-LADDER: Arms = {"labels": labels, SMOOTH: partial(labels, smoothing=0.1), **BOTH}
-LADDER |= {ROWS: same_rows, "with L_T": partial(sskd, lambda_ss=0.0)}
+LADDER: Arms = {"labels": labels, SMOOTH: partial(labels, smoothing=0.1), "KD": kd, ROWS: same_rows}
+LADDER |= {"with L_T": partial(sskd, lambda_ss=0.0), "SSKD": sskd}
 LADDER[CONTROL] = partial(sskd, shuffled=True)
 PHOTOGRAPHS: Arms = BOTH | {ROWS: same_rows, MOVES: partial(sskd, pool="moves")}
 PARTS: Arms = {"SSKD": sskd, "with L_ss": partial(sskd, lambda_T=0.0)}
