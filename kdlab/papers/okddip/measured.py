@@ -14,7 +14,7 @@ from kdlab.show.report import nothing, summary, table
 
 ROW = ("accuracy", "peer", "ensemble", "gain", "disagreement", "distance", "correlation")
 WORDS = {"distance": "distance between peers, in 1/100", "self-weight": "weight on oneself"}
-WHOLE = 0.9  # a group whose mean member is below this share of the one deployed has broken
+WHOLE = 0.9  # a group of which less is left has broken, see `broken`
 LOST, SOUND = "#D55E00", "#0072B2"
 LADDER = ("independent", "ONE, weight 0.3", "ONE")  # the weight of the one target: 0, 0.3, 1
 PANELS = {"peer": "mean member", "ensemble": "members together", "accuracy": "the one deployed"}
@@ -42,23 +42,32 @@ def groups(runs: pd.DataFrame, what: str, columns: Sequence[str] = ROW) -> None:
 
 
 def broken(runs: pd.DataFrame) -> pd.Series:
-    """Return for each group whether it broke: its mean member is far below the one deployed."""
-    return runs["peer"] < WHOLE * runs["accuracy"]
+    """Return for each group whether it broke: who is deployed, or the mean member, knows little.
+
+    Little is less than a share WHOLE of the median network of `runs` in that world.
+    """
+    usual = runs.groupby("world")["accuracy"].transform("median")
+    return runs[["peer", "accuracy"]].min(axis=1) < WHOLE * usual
 
 
-def breaks(runs: Mapping[str, pd.DataFrame], arm: str = "OKDDip") -> None:
+def breaks(runs: Mapping[str, pd.DataFrame], world: str, arm: str = "OKDDip") -> None:
     """Draw the mean peer of each replicate while it trains, a panel for each table of `runs`."""
-    here = {name: rows[rows["arm"].str.startswith(arm)] for name, rows in runs.items() if len(rows)}
+    groups = {name: grouped(rows[rows["world"] == world], name) for name, rows in runs.items()}
+    here = {
+        name: rows.assign(broken=broken(rows))[rows["arm"].str.startswith(arm)]
+        for name, rows in groups.items()
+        if len(rows)
+    }
     if nothing(next(iter(here.values()), pd.DataFrame()), "groups that break"):
         return
     fig, axes = figure(1, len(here), size=(10.5, 3.6), sharey=True, squeeze=False)
     told = []
     for ax, (name, rows) in zip(axes[0], here.items(), strict=True):
-        for story, bad in zip(rows["story"], broken(rows), strict=True):
+        for story, bad in zip(rows["story"], rows["broken"], strict=True):
             line = pd.DataFrame(story, columns=STORY, dtype=float)
             style = {"color": LOST if bad else SOUND, "linewidth": 2 if bad else 1}
             ax.plot(line["progress"], line["peer"], **style)
-        told.append(f"{name}: {int(broken(rows).sum())} of {len(rows)} groups broke")
+        told.append(f"{name}: {rows['broken'].sum()} of {len(rows)} groups broke")
         ax.set(title=told[-1], xlabel="share of the training done")
     axes[0, 0].set_ylabel("mean peer, validation, %")
     show(fig, f"Accuracy of the mean peer while {arm} trains. {'; '.join(told)}.", fold="When?")

@@ -274,13 +274,39 @@ def draw(runs: dict[str, pd.DataFrame]) -> None:
     measured.fair(runs["targets"], "Accuracy against distance")
     measured.groups(runs["targets"], "Targets of the first level")
     measured.groups(runs["networks"], "Branches and networks")
+    measured.breaks({"fast": runs["rivals"], "slow": runs["slowly"]}, "mnist5k")
 
 
 def test_everything_is_drawn_with_a_text(tables, shown):
     draw(tables)
-    assert len(shown) == 4
+    assert len(shown) == 5
     assert all(isinstance(fig, Figure) and len(told) > 40 for fig, told in shown[:2])
     assert list(shown[2][0]["arm"]) == list(experiment.TARGETS)
+
+
+def test_a_group_broke_if_its_members_or_who_is_deployed_know_little():
+    runs = pd.DataFrame(
+        {
+            "world": ["mnist5k"] * 4 + ["fashion5k"] * 2,
+            "peer": [92.0, 56.0, 68.0, 91.0, 76.0, 60.0],
+            "accuracy": [92.0, 87.0, 47.0, 91.0, 77.0, 77.0],
+        }
+    )
+    assert list(measured.broken(runs)) == [False, True, True, False, False, True]
+
+
+def test_broken_groups_stand_out_in_the_lines(tables, shown):
+    runs = tables["rivals"].copy()
+    ours = runs.index[(runs["arm"] == "OKDDip") & (runs["world"] == "mnist5k")]
+    runs["peer"] = runs["accuracy"] = 90.0
+    runs.loc[ours[0], "peer"] = 40.0
+    measured.breaks({"fast": runs, "slow": runs[:0]}, "mnist5k")
+    ((fig, told),) = shown
+    (ax,) = fig.axes
+    colours = [line.get_color() for line in ax.lines]
+    assert len(colours) == len(ours)
+    assert colours.count(measured.LOST) == 1 and colours[0] == measured.LOST
+    assert f"1 of {len(ours)}" in told
 
 
 def test_lines_over_time_are_means_of_the_stories(tables, shown):
