@@ -206,7 +206,7 @@ def test_the_map_draws_means_and_frames_what_is_overruled(shown):
     means = runs.groupby("arm")["accuracy"].mean()
     (text,) = [t for t in left.texts if t.get_position() == (0, 2)]
     mean = means["batchmean, alpha 0.99, 1 epochs"]
-    assert text.get_text() == f"{mean:.1f} %\n50 % overruled"
+    assert text.get_text() == f"{mean:.1f} %\n50.0 % overruled"
     framed, free = left.collections[0], right.collections
     box = framed.get_paths()[0].get_extents()
     assert [box.x0, box.x1, box.y0, box.y1] == pytest.approx([-0.5, 0.5, 1.5, 2.5], abs=0.03)

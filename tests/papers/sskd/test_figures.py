@@ -57,7 +57,8 @@ def test_the_chosen_numbers_equal_the_slow_oracle(scene: Scene):
 
 def test_the_explorer_draws_them(scene: Scene):
     now, classes = figures.chosen(scene, **AT), tuple("0123456789")
-    image, view, bars, heat = figures.explorer(scene, classes, **AT).axes
+    image, view, bars, heat, key = figures.explorer(scene, classes, **AT).axes
+    assert key.get_ylim() == (0, 1)  # one scale for all settings
     np.testing.assert_array_equal(image.images[0].get_array(), scene.images[2, 0, 0])
     np.testing.assert_array_equal(view.images[0].get_array(), scene.images[2, 3, 0])
     for group, p in zip(bars.containers, now.p, strict=True):
