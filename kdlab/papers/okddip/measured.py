@@ -93,11 +93,14 @@ def over_time(runs: pd.DataFrame, columns: Sequence[str], what: str) -> None:
 def fair(runs: pd.DataFrame, what: str) -> None:
     """Draw accuracy against distance: a line for ONE at growing weight, points for the others.
 
-    Above the line a group is more accurate than ONE is with members as far apart.
+    Above the line a group is more accurate than ONE is with members as far apart. Groups that have
+    broken are left out: how far their members are apart says nothing.
     """
     if (here := grouped(runs, what)).empty:
         return
-    (fig, axes), told = figure(1, 3, size=(10.5, 3.8)), []
+    bad = broken(here)
+    here, told = here[~bad], [f"left out, since they broke: {bad.sum()} of {len(bad)} groups"]
+    fig, axes = figure(1, 3, size=(10.5, 3.8))
     for ax, (column, title) in zip(axes, PANELS.items(), strict=True):
         found = {}
         for arm, rows in here.groupby("arm", sort=False):
