@@ -133,8 +133,8 @@ def test_prices_stand_at_their_costs(tables, shown):
     runs = tables["rivals"].assign(cost=lambda t: t["arm"].map({"cnn2": 0.3, "cnn3": 0.6}))
     measured.prices(runs, "rivals")
     at = {box.get_label(): box.lines[0].get_xdata() for box in shown[0][0].axes[0].containers}
-    assert at["cnn2"] == pytest.approx([0.3], abs=0.02)
-    assert at["labels"] == pytest.approx([1.0], abs=0.02)
+    assert at["cnn2"] == pytest.approx([0.31])  # moved by 0.01, not to hide below an exit
+    assert at["labels"] == pytest.approx([1.01])
     assert at["BYOT, exits"] == pytest.approx([1 / 3, 2 / 3, 1])
 
 
