@@ -11,7 +11,7 @@ from typing import Any
 
 from kdlab.show.words import Row
 from kdlab.tools.anchors import link
-from kdlab.tools.outcomes import Judged, rows_of, sentence
+from kdlab.tools.outcomes import Judged, rows_of, sentence, side
 
 FILE = "notes.toml"
 KINDS = {  # outcomes, and under which key a note may say how its answer begins
@@ -25,6 +25,11 @@ USUAL = {
     "nothing": "Here it makes no difference that matters",
     "mixed": "It depends on what is asked, and of which images",
     "open": "It is undecided here",
+}
+LOOKS = {  # where all intervals of a note lie that rests on what is also seen
+    "above 0": "It looks so here",
+    "below 0": "Here it looks the other way round",
+    "on both sides of 0": "It stays open here",
 }
 KEYS = {"note", "section", "claims", "seen", "answer", *USUAL}
 Note = Mapping[str, Any]
@@ -55,28 +60,24 @@ def answer(note: Note, rows: list[Row]) -> str:
     Args:
         rows: the judged claims of its notebook.
     """
-    names = [*note.get("claims", ()), *note.get("seen", ())]
-    found = [rows_of(rows, name) for name in names]
-    parts = [sentence(claim) for claim in found]
     if "answer" in note:
-        return "; ".join([note["answer"], *parts]) + "."
-    if not any(row["n"] for claim in found for row in claim):
-        return "Not tested here yet."
-    told = ": ".join(filter(None, [opening(note, rows), "; ".join(parts)]))
-    return f"{told[0].upper()}{told[1:]}."
+        return f"{note['answer']}."
+    return f"{(_decided if note.get('claims') else _looks)(note, rows)}."
 
 
-def opening(note: Note, rows: list[Row]) -> str:
-    """Return how the answer begins: what all primary claims of the note say together.
+def grounds(note: Note, rows: list[Row]) -> list[str]:
+    """Return what the answer rests on: each claim of the note with its outcomes."""
+    named = [*note.get("claims", ()), *note.get("seen", ())]
+    found = [sentence(rows_of(rows, name)) for name in named]
+    return [f"{told[0].upper()}{told[1:]}." for told in found]
 
-    "" where the note has no primary claim, since only these have outcomes. There is no verdict
-    before all of them are tested.
-    """
-    claims = [rows_of(rows, name) for name in note.get("claims", ())]
-    if not claims:
-        return ""
-    if not all(any(row["n"] for row in claim) for claim in claims):
-        return "Not all of it is tested here yet"
+
+def _decided(note: Note, rows: list[Row]) -> str:
+    """Return what all primary claims of the note say together, once all of them are tested."""
+    claims = [rows_of(rows, name) for name in note["claims"]]
+    tested = [any(row["n"] for row in claim) for claim in claims]
+    if not all(tested):
+        return "Not all of it is tested here yet" if any(tested) else "Not tested here yet"
     told = {row["outcome"] for claim in claims for row in claim if row["n"]}
     decided = told - {"undecided"}
     kind = KINDS[next(iter(decided))] if len(decided) == 1 else "mixed" if decided else "open"
@@ -84,14 +85,29 @@ def opening(note: Note, rows: list[Row]) -> str:
     return f"{words}, where it is decided" if len(decided) == 1 and decided < told else words
 
 
+def _looks(note: Note, rows: list[Row]) -> str:
+    """Return where the intervals of a note without primary claims lie: they have no outcome."""
+    found = [row for name in note["seen"] for row in rows_of(rows, name) if row["n"]]
+    sides = {side(row) for row in found}
+    if not sides:
+        return "Not tested here yet"
+    if len(sides) == 1:
+        return LOOKS[sides.pop()]
+    return USUAL["mixed"] if "below 0" in sides else "It looks so here in part"
+
+
 def page(docs: Path, judged: Judged) -> str:
     """Return all notes with their answers as Markdown, a section a paper."""
     parts = []
     for stem, paper in read(docs).items():
         lines = [
-            f"- *{note['note']}* {answer(note, list(judged[stem]))} "
-            f"See {link(stem, note['section'])}."
+            line
             for note in paper["notes"]
+            for line in (
+                f"- *{note['note']}* **{answer(note, list(judged[stem]))}** "
+                f"See {link(stem, note['section'])}.",
+                *(f"  - {told}" for told in grounds(note, list(judged[stem]))),
+            )
         ]
         parts.append(f"### {stem[:2]} · {paper['title']}")
         parts += [paper["invented"]] if "invented" in paper else []

@@ -8,6 +8,7 @@ from types import ModuleType
 from kdlab.runs import evidence
 from kdlab.runs.claims import judge
 from kdlab.show.words import Row, in_words
+from kdlab.show.words import found as interval_of
 from kdlab.tools.anchors import link
 from kdlab.tools.readme import markdown
 
@@ -86,7 +87,7 @@ def sentence(rows: Sequence[Row]) -> str:
     kinds = MARKS if primary else SIDES
     parts = []
     for kind in kinds:
-        hit = [row for row in tested if (row["outcome"] if primary else _side(row)) == kind]
+        hit = [row for row in tested if (row["outcome"] if primary else side(row)) == kind]
         if hit:
             parts.append(f"{kind} on {listed(map(_place, hit))}")
     met = {row["world"] for row in tested}
@@ -96,12 +97,13 @@ def sentence(rows: Sequence[Row]) -> str:
 
 
 def _place(row: Row) -> str:
-    known = row["ours"] == row["ours"]
-    ours = f"{row['ours']:+z.2f} {row['unit']}" if known else "a run gave no number"
+    number = str(interval_of(row)).partition(" ")[0]  # with as many decimals as its interval bears
+    ours = f"{number} {row['unit']}" if row["ours"] == row["ours"] else "a run gave no number"
     return f"{in_words(row['world'])} ({ours})"
 
 
-def _side(row: Row) -> str:
+def side(row: Row) -> str:
+    """Return on which side of 0 an interval lies."""
     return SIDES[0] if row["low"] > 0 else SIDES[1] if row["high"] < 0 else SIDES[2]
 
 
