@@ -91,7 +91,7 @@ def dots(
         )
         ax.plot(found.mean, place, linestyle="none", markersize=8, **style)
         above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
-        ax.annotate(f"{found.mean:.{digits}f}", (found.mean, place), (0, 8), **above)
+        ax.annotate(f"{found.mean:z.{digits}f}", (found.mean, place), (0, 8), **above)
     ax.set_yticks(range(len(names)), [plain(str(name)) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel(label or metric)
@@ -124,7 +124,7 @@ def heat(ax: Axes, frame: pd.DataFrame, digits: int = 2, best: str = "min") -> N
         set_ticks(range(len(names)), names)
     for i, row in enumerate(grid):
         for j, value in enumerate(row):
-            text = "–" if np.isnan(value) else f"{value:.{digits}f}"
+            text = "–" if np.isnan(value) else f"{value:z.{digits}f}"
             ink = "white" if shade[i, j] < 0.5 else "black"
             ax.text(j, i, text, ha="center", va="center", color=ink)
         if not np.isnan(row).all():

@@ -144,7 +144,7 @@ def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.D
         widest = max((x.half for x in found if x.half > 0), default=1.0)
         digits = min(4, max(2, 1 - math.floor(math.log10(widest))))
         shown[metric] = [
-            f"{x.mean:.{digits}f}" + (f" ± {x.half:.{digits}f}" if x.half == x.half else "")
+            f"{x.mean:z.{digits}f}" + (f" ± {x.half:.{digits}f}" if x.half == x.half else "")
             for x in found
         ]
     return shown

@@ -36,9 +36,9 @@ def prices(runs: pd.DataFrame, what: str, classes: int = 10) -> None:
         return
     rows, groups = summary(runs, [c for c in COLUMNS if c in runs]), runs.groupby("arm", sort=False)
     if "classes" in runs:
-        few = groups["classes"].apply(lambda x: f"{(x < COLLAPSED * classes).sum()} of {len(x)}")
-        rows["collapsed"] = rows["arm"].map(few)
-        rows["kB"] = rows["arm"].map(groups["bytes"].mean() / 1000)
+        few = groups["classes"].apply(lambda x: f"{(x < COLLAPSED * classes).sum()} of {x.count()}")
+        rows["collapsed"] = rows["arm"].map(few.where(groups["classes"].count() > 0, "–"))
+        rows["kB"] = rows["arm"].map((groups["bytes"].mean() / 1000).map("{:,.1f}".format))
     needs = [
         next((t for k, t in NEEDS.items() if arm.startswith(k)), "nothing") for arm in rows["arm"]
     ]
