@@ -7,6 +7,7 @@ from kdlab.papers.data_free.figures import gallery
 from kdlab.show.plots import show
 from kdlab.show.report import nothing, summary, table
 
+ACROSS = 4  # stored images in a row: more make the notebook large
 COLLAPSED = 0.5  # share of the classes; a batch that names fewer has collapsed
 NEEDS = {  # what each source asks for beside the teacher's weights
     "real data": "the images",
@@ -53,4 +54,5 @@ def prices(runs: pd.DataFrame, what: str, classes: int = 10) -> None:
 def pictures(images: dict[str, Tensor], what: str) -> None:
     """Show stored images, a row a name, where there are any."""
     if images:
-        show(gallery(images), f"{what}: rows of made images: {', '.join(images)}.", fold=what)
+        told = f"{what}: rows of made images: {', '.join(images)}."
+        show(gallery(images, ACROSS), told, fold=what)
