@@ -7,7 +7,6 @@ from kdlab.papers.data_free.figures import gallery
 from kdlab.show.plots import show
 from kdlab.show.report import nothing, summary, table
 
-ACROSS = 4  # stored images in a row: more make the notebook large
 COLLAPSED = 0.5  # share of the classes; a batch that names fewer has collapsed
 NEEDS = {  # what each source asks for beside the teacher's weights
     "real data": "the images",
@@ -52,7 +51,6 @@ def prices(runs: pd.DataFrame, what: str, classes: int = 10) -> None:
 
 
 def pictures(images: dict[str, Tensor], what: str) -> None:
-    """Show stored images, a row a name, where there are any."""
+    """Show four stored images a name, more would make the notebook large, where there are any."""
     if images:
-        told = f"{what}: rows of made images: {', '.join(images)}."
-        show(gallery(images, ACROSS), told, fold=what)
+        show(gallery(images, 4), f"{what}: rows of made images: {', '.join(images)}.", fold=what)
