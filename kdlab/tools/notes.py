@@ -100,15 +100,11 @@ def page(docs: Path, judged: Judged) -> str:
     """Return all notes with their answers as Markdown, a section a paper."""
     parts = []
     for stem, paper in read(docs).items():
-        lines = [
-            line
-            for note in paper["notes"]
-            for line in (
-                f"- *{note['note']}* **{answer(note, list(judged[stem]))}** "
-                f"See {link(stem, note['section'])}.",
-                *(f"  - {told}" for told in grounds(note, list(judged[stem]))),
-            )
-        ]
+        lines, rows = list[str](), list(judged[stem])
+        for note in paper["notes"]:
+            told, where = answer(note, rows), link(stem, note["section"])
+            lines.append(f"- *{note['note']}* **{told}** See {where}.")
+            lines += [f"  - {ground}" for ground in grounds(note, rows)]
         parts.append(f"### {stem[:2]} · {paper['title']}")
         parts += [paper["invented"]] if "invented" in paper else []
         parts.append("\n".join(lines))
