@@ -9,9 +9,10 @@ from kdlab.fingerprint import fingerprint
 from kdlab.lab import pace
 from kdlab.lab.book import Book
 from kdlab.lab.hand_out import MOST_ROWS, settings
+from kdlab.lab.job import Job
 from kdlab.lab.methods import chosen
 from kdlab.lab.rows import MINE, Row, Stock
-from kdlab.lab.training import Job, Training
+from kdlab.lab.training import Training
 from kdlab.runs.compare import run_path
 from kdlab.show.falling import FIRST
 from kdlab.store import read_row

@@ -1,86 +1,30 @@
 """Who works when: worker processes make the runs of the lab, a thread of the kernel follows them.
 
 The kernel stays free. *Stop* ends the processes within a second; what had finished is on disk. A
-job that fails takes none of the others with it. The workers may be those of a Dask cluster.
+job that fails takes none of the others with it: where a worker is killed, whatever ran is tried
+once more. The workers may be those of a Dask cluster.
 """
 
-import signal
-import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor
 
 from kdlab.lab.book import Book
 from kdlab.lab.cluster import Cluster
+from kdlab.lab.job import Ended, Job, begin, enter, work
 from kdlab.lab.pace import ONCE
-from kdlab.runs.compare import KILLED, run_one
-from kdlab.runs.workers import prepare
-from kdlab.store import read_row
+from kdlab.runs.compare import KILLED
 
 EVERY = 0.1  # seconds between two looks at the workers
+TRIES = 2  # of a job that ran while a worker was killed
 IDLE = 600  # seconds after which workers without work end
 LIVE: "weakref.WeakSet[Training]" = weakref.WeakSet()  # of this kernel: one trains at a time
-Ended = tuple[str, float]  # what went wrong with a run, and the seconds it took
-
-
-@dataclass(eq=False)
-class Job:
-    """One run, or one teacher.
-
-    Args:
-        who: the row it belongs to; of a teacher, nobody.
-        arm, seed, path: what is run, and where its result lies.
-        words: of the row.
-        expected: seconds.
-        entry: for the lab book, beside what is measured; empty for a teacher.
-        needs: the file of the teacher that must be there before.
-    """
-
-    who: int | None
-    arm: Any
-    seed: int
-    path: Path
-    words: str
-    expected: float
-    entry: dict[str, Any] = field(default_factory=dict)
-    needs: Path | None = None
-    started: float = 0.0
-
-
-def begin() -> None:
-    """Start a worker. Whoever interrupts a cell does not mean the training beside it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prepare()
-
-
-def work(job: Job, book: Path | None) -> Ended:
-    """Make the run of `job`, in a worker process.
-
-    The worker itself writes into the book: a kernel that ends meanwhile loses nothing. None: it is
-    a worker on another machine, and the kernel writes.
-    """
-    started = time.perf_counter()
-    told = run_one(job.arm, job.seed, job.words, job.path) or ""
-    told = told or (enter(job, Book(book)) if book else "")
-    return told, time.perf_counter() - started
-
-
-def enter(job: Job, book: Book) -> str:
-    """Write a run into the book, if it has finished; return what went wrong."""
-    try:
-        if job.entry and (row := read_row(job.path)) is not None:
-            book.keep(job.entry, row)
-    except (sqlite3.Error, OSError) as error:
-        return f"it is kept, but not in the lab book {book.path}: {error}"
-    return ""
 
 
 class Training:
@@ -151,11 +95,7 @@ class Training:
 
     def _hand_out(self) -> None:
         """Give free workers the first jobs whose teachers are there."""
-        if self.pool is None and self.dask:
-            self.pool = Cluster(self.dask)
-            self.processes = self.pool.processes
-        elif self.pool is None:
-            self.pool = ProcessPoolExecutor(self.processes, timeout=IDLE, initializer=begin)
+        self._open()
         ready = [job for job in self.jobs if job.needs is None or job.needs.exists()]
         if (
             not ready and not self.running
@@ -164,16 +104,36 @@ class Training:
         for job in ready[: self.processes - len(self.running)]:
             self.jobs.remove(job)
             job.started = time.perf_counter()
-            book = self.book.path if self.dask is None else None
-            self.running[self.pool.submit(work, job, book)] = job
+            self.running[self._submit(job)] = job
+
+    def _open(self) -> None:
+        """Start the workers, where there are none."""
+        if self.pool is None and self.dask:
+            self.pool = Cluster(self.dask)
+            self.processes = self.pool.processes
+        elif self.pool is None:
+            self.pool = ProcessPoolExecutor(self.processes, timeout=IDLE, initializer=begin)
+
+    def _submit(self, job: Job) -> Future[Ended]:
+        """Give a job to the workers; to new ones, if one was killed while it waited."""
+        book = self.book.path if self.dask is None else None
+        try:
+            return self.pool.submit(work, job, book)
+        except BrokenProcessPool:
+            self.pool = None
+            self._open()
+            return self._submit(job)
 
     def _end(self, job: Job, future: Future[Ended]) -> None:
         """Note how a job ended."""
         try:
             told, seconds = future.result()
             told = told or (enter(job, self.book) if self.dask else "")
-        except BrokenProcessPool:  # which of them was killed, nobody knows
+        except BrokenProcessPool:  # which of them was killed, nobody knows: all get another try
             told, seconds, self.pool = KILLED, 0.0, None
+            job.killed += 1
+            if job.killed < TRIES:
+                return self.jobs.insert(0, job)
         except Exception as error:  # the job could not be sent: the reader's loss holds a lock, say
             told, seconds = f"{type(error).__name__}: {error}", 0.0
         self.ended.append(job)

@@ -49,7 +49,7 @@ def test_every_primary_claim_is_told():
 def test_the_arms_in_sight_are_those_of_the_evidence():
     nb = notebooks.read(PATH)
     (text,) = [c.source for c in code_cells(nb) if "headline = {" in c.source]
-    found = namespace(nb) | {"budget": "ci"}
+    found = namespace(nb) | {"budget": "ci", "settings": plan("ci")}
     exec(text, found)
     r = replicate(TINY, 3)
     assert list(found["headline"]) == list(experiment.HEADLINE)
