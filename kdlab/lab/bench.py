@@ -1,5 +1,6 @@
 """The rows of a lab, what is stored of them, and what is still to be trained."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +85,14 @@ class Bench:
                 self.put(row)
 
     def learn(self, name: str, source: Any) -> None:
-        """Take a method of the reader's, or another version of it: then its rows are stale."""
+        """Take a method of the reader's, or another version of it: then its rows are stale.
+
+        Raises:
+            ValueError: `source` is neither a function nor a class.
+        """
+        if callable(source) and not (inspect.isroutine(source) or inspect.isclass(source)):
+            told = f"the method {name!r} is a {type(source).__name__}, whose knobs nobody can read"
+            raise ValueError(f"{told}; write a function f(z_s, z_t, y, *, T=4.0) that calls it.")
         place = self.stock.places.get(MINE) or next(iter(self.stock.places.values()))
         self.stock.methods[name] = chosen(name, source, place.classes)
         self.look(who for who, track in self.tracks.items() if track.row.method == name)

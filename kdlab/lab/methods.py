@@ -74,7 +74,7 @@ def chosen(name: str, source: Any, n_classes: int = 10) -> Choice:
     Raises:
         ValueError: `source` is neither a function nor a class.
     """
-    if not (inspect.isroutine(source) or inspect.isclass(source)):
+    if not callable(source):
         told = f"the method {name!r} is a {type(source).__name__}; give a function"
         raise ValueError(f"{told} f(z_s, z_t, y, *, T=4.0), or a class like those of the papers.")
     if inspect.isclass(source):

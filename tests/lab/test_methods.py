@@ -1,7 +1,6 @@
 """Which methods there are follows from the papers; a reader's loss says what is wrong with it."""
 
 import math
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -140,5 +139,3 @@ def test_a_bad_loss_gets_its_sentence(loss: Any, said: str):
 def test_what_is_no_method_is_refused():
     with pytest.raises(ValueError, match="is a int; give a function"):
         chosen("mine", 3)
-    with pytest.raises(ValueError, match="is a partial; give a function"):
-        chosen("mine", partial(fitting, T=2.0))

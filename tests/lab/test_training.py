@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,11 @@ def test_a_loss_that_cannot_be_followed_or_sent_says_so(make):
     my_lab = make([{"method": "locked", **TINY}], methods={"locked": locked})
     assert "cannot tell whether this lock changed" in my_lab.state["rows"][0]["fault"]
     assert press(my_lab, "train") == "Nothing is missing."
+
+
+def test_a_partial_is_refused_in_one_sentence(make):
+    with pytest.raises(ValueError, match="is a partial"):
+        make([LABELS]).add(partial(squared, T=2.0), "mine")
 
 
 def test_an_edited_loss_makes_its_rows_stale_and_only_those(make):
