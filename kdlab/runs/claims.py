@@ -2,9 +2,9 @@
 
 The statistic is one number per replicate, usually a paired difference, turned so that the claim
 says *above 0*, or, for a claimed equality, *0*. Its mean gets an interval from Student's t over
-replicates. Those of a notebook's primary claims are widened so that, with 95 %, not one outcome
-among them is false (Holm 1979). A second interval asks for other test images, too. `outcome` is the
-whole rule.
+replicates. Those of a notebook's primary claims are widened so that, with a probability of 95 %, no
+outcome among them is false (Holm 1979). A second interval asks for other test images, too.
+`outcome` is the whole rule.
 """
 
 from collections import Counter

@@ -51,8 +51,8 @@ HEADS = (
     "smallest effect that matters",
 )
 CAPTION = (
-    "Claims of {}. Intervals of judged claims are widened so that, with 95 %, not one outcome is "
-    "false; those of claims also seen have 95 % each."
+    "Claims of {}. Intervals of judged claims are widened so that, with a probability of 95 %, no "
+    "outcome is false; those of claims also seen have 95 % each."
 )
 ALSO = "Also seen, without an outcome"
 

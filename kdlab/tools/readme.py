@@ -90,7 +90,7 @@ def lengths(runs: pd.DataFrame) -> str:
         moves = ", ".join(f"{name} by {x:+.2f}" for name, x in steps.items())
         told.append(f"{in_words(world)}: {moves}; spread {spread[world]:.2f}")
     heads = ["images", "student", *(f"{n:,}" for n in means.columns)]
-    last = "From the last length but one to the last, and the mean deviation between replicates:"
+    last = "Change over the last doubling, and mean standard deviation between replicates:"
     return f"{markdown(heads, lines)}\n\n{last} {'. '.join(told)}."
 
 

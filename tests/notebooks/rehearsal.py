@@ -24,22 +24,11 @@ def shrink(path: str) -> Any:
     from kdlab.budget import BUDGETS
 
     full = BUDGETS["full"]
-    BUDGETS["full"] = replace(
-        full,
-        live=2,
-        seeds=2,
-        sweep=2,
-        spot=0,  # the evidence has no small runs: two of them would take longer than all the rest
-        dataset=path,
-        teacher_net="wrn_10_2",
-        student_net="wrn_10_1",
-        small_net="resnet8",
-        large_net="wrn_10_1",
-        ladder=("resnet8", "resnet14", "resnet20"),
-        teacher_recipe=replace(full.teacher_recipe, epochs=5),
-        whole_recipe=replace(full.whole_recipe, epochs=5),
-        student_recipe=replace(full.student_recipe, epochs=2),
-    )
+    small = {"teacher_net": "wrn_10_2", "student_net": "wrn_10_1", "small_net": "resnet8"}
+    recipe = full.changes["recipe"]
+    small |= {"teacher_recipe": replace(recipe, epochs=5), "recipe": replace(recipe, epochs=2)}
+    # no spot check: two runs of the evidence would take longer than all the rest
+    BUDGETS["full"] = replace(full, live=2, spot=0, dataset=path, changes=small)
     return BUDGETS["full"]
 
 

@@ -45,9 +45,10 @@ def small(home, monkeypatch):
     monkeypatch.setitem(BUDGETS, "full", BUDGETS["full"])  # so that it is put back
     path = home / "small.npz"
     shrunk = shrink(str(path if path.exists() else write_data(path)))
-    short = {"teacher_recipe": replace(shrunk.teacher_recipe, epochs=1)}
-    short |= {"student_recipe": replace(shrunk.student_recipe, epochs=1), "teacher_net": "resnet14"}
-    BUDGETS["full"] = replace(shrunk, student_net="resnet8", **short)
+    recipe = replace(shrunk.changes["recipe"], epochs=1)
+    short = {"recipe": recipe, "teacher_recipe": recipe}
+    nets = {"teacher_net": "resnet14", "student_net": "resnet8"}
+    BUDGETS["full"] = replace(shrunk, changes=dict(shrunk.changes) | short | nets)
     return path
 
 

@@ -28,9 +28,7 @@ KINDS = {
 def kept(kind: str, file: Path = FILE) -> dict[str, Tensor]:
     """Return {name: images (n, C, H, W) in [0, 1]} of one kind; none without the file."""
     if not file.exists():
-        print(
-            "There are no stored images yet: python -m kdlab.papers.data_free.gallery makes them."
-        )
+        print("There are no stored images; python -m kdlab.papers.data_free.gallery makes them.")
         return {}
     with np.load(file, allow_pickle=False) as found:
         names = [name for name in found.files if name.startswith(f"{kind}|")]

@@ -53,4 +53,5 @@ def prices(runs: pd.DataFrame, what: str, classes: int = 10) -> None:
 def pictures(images: dict[str, Tensor], what: str) -> None:
     """Show four stored images a name, more would make the notebook large, where there are any."""
     if images:
-        show(gallery(images, 4), f"{what}: rows of made images: {', '.join(images)}.", fold=what)
+        rows = {name.replace(": ", ":\n"): x for name, x in images.items()}  # narrow
+        show(gallery(rows, 4), f"{what}: rows of made images: {', '.join(images)}.", fold=what)

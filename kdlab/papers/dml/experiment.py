@@ -60,7 +60,7 @@ TOLD = {  # what a claim says, and what the paper has on it
     "flat-accuracy": ("Noise in proportion to each filter costs less training accuracy.", NO),
     "alike": ("Answers of peers lie closer together.", SLIDES),
     "features": ("Matching features as well costs accuracy.", SLIDES),
-    "diversity": ("Matching features as well leaves two nets less to gain as one.", SLIDES),
+    "diversity": ("With matched features, too, the mean of both nets gains less over one.", SLIDES),
     "unlabelled": ("Unlabelled images in the mutual term help.", "claimed (Sec. 3.4)"),
     "slowly": ("At half the learning rate it beats the same net alone.", f"{NO}; control"),
     "slowly-kd": ("At half the learning rate it beats KD.", f"{NO}; control"),

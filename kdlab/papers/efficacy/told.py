@@ -46,7 +46,7 @@ TOLD = {  # id -> the claim, the paper
         "KD loss and disagreement much higher for the largest (Sec. 5.2)",
     ),
     "capacity": (
-        "And by more than a student of twice the width does.",
+        "From the middle to the largest, its distance grows more than that of a wider student.",
         "cause named, no number (Sec. 5.2)",
     ),
     "wide-student": (

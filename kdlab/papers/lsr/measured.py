@@ -68,7 +68,7 @@ def override_map(runs: pd.DataFrame) -> None:
 def draw_map(
     ax: Axes, accuracy: pd.DataFrame, overruled: pd.DataFrame, ends: tuple[float, float]
 ) -> None:
-    """Draw accuracies over overruled shares; a line parts those above SOME from the others."""
+    """Draw accuracies over overruled shares; a line parts those of SOME or more from the others."""
     grid, over = accuracy.to_numpy(float), overruled.to_numpy(float)
     ax.imshow(grid, vmin=ends[0], vmax=ends[1] + 1e-9, aspect="auto", origin="lower")
     ax.grid(False)
@@ -76,7 +76,7 @@ def draw_map(
         ink = "white" if value < sum(ends) / 2 else "black"
         text = f"{value:.1f} %\n{over[i, j]:.1f} % overruled"
         ax.text(j, i, text, ha="center", va="center", color=ink, fontsize=10)
-    inside = np.kron(np.pad(over > SOME, 1), np.ones((50, 50)))
+    inside = np.kron(np.pad(over.round(6) >= SOME, 1), np.ones((50, 50)))
     if inside.any():
         rows, columns = (np.arange(n) / 50 - 1.49 for n in inside.shape)
         ax.contour(columns, rows, inside, [0.5], colors="#D55E00", linewidths=4)

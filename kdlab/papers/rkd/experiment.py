@@ -64,7 +64,7 @@ TOLD = {  # what a claim says, and what the paper has on it
     "angles": ("Angles alone end above distances alone.", "stated (Sec. 3.2.2)"),
     "free-length": ("An embedding of free length finds more.", "stated; no number could be read"),
     "beats-teacher": ("The student finds more than its teacher.", "on Cars 196 (Table 1)"),
-    "specialise": ("Abroad, on inverted images, it is further behind.", "stated (Sec. 4.1.4)"),
+    "specialise": ("On inverted images the student is further behind.", "stated (Sec. 4.1.4)"),
     "few-shot": ("RKD self-distillation improves prototypical nets.", "Tables 5 and 6"),
     "self": ("A generation of self-distillation improves the teacher.", "Table 2"),
 }

@@ -51,14 +51,14 @@ def _teach(args: argparse.Namespace) -> int:
             write_atomic(args.out / f"{path.stem}-projector.html", page.encode())
             how = "explorers as they ran" if source == run else "pictures only: make course first"
             print(f"{args.out / path.stem}-projector.html: {how}", flush=True)
-    if "sheets" in args.kinds:
-        _sheets(args)
     if "settings" in args.kinds:
         for found in settings.hand_outs():
             if not args.only or found.stem in args.only:
                 write_atomic(args.out / found.file, f"{found.text}\n".encode())
         write_atomic(args.out / "settings.html", settings.to_page().encode())
         print(f"{args.out / 'settings.html'}: presets to hand out")
+    if "sheets" in args.kinds:  # last: without Chromium this fails
+        _sheets(args)
     return 0
 
 
