@@ -114,9 +114,12 @@ def start_workers(n_jobs: int | None = None) -> None:
     """Start the processes of `compare` and let them import torch, while this one goes on.
 
     Otherwise the first `compare` starts them and waits. Where `compare` would make the runs in this
-    process, on a GPU or on a single core, nothing is started.
+    process, on a GPU or on a single core, nothing is started. With workers, this process computes
+    with one thread from then on, as they do: for nets of this size a second one brings nothing,
+    and while another program has its core, each step waits for it, thirty times as long.
     """
     if (n := processes(n_jobs)) > 1:
+        torch.set_num_threads(1)
         # The same initializer as below: workers that were started by another are not used again.
         parallel = joblib.Parallel(n, batch_size=1, initializer=prepare)
         STARTING.append(threading.Thread(target=parallel, args=[[joblib.delayed(prepare)()] * n]))

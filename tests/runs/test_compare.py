@@ -590,6 +590,19 @@ def test_workers_started_early_have_imported_what_a_run_needs() -> None:
         assert pid in early and ready
 
 
+@pytest.mark.parametrize(("n_jobs", "threads"), [(1, 2), (2, 1)])
+def test_beside_workers_this_process_computes_with_one_thread(n_jobs: int, threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        start_workers(n_jobs)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+        while STARTING:
+            STARTING.pop().join()
+
+
 def test_where_runs_are_made_here_no_worker_is_started() -> None:
     start_workers(1)
     assert STARTING == []
