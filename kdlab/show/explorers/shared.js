@@ -145,7 +145,7 @@ function explore({ model, el }, kind) {
     told.textContent = picture.getAttribute("aria-label");
   }
   function fill() {
-    if (!numbers.open) return;
+    if (!numbers.open || !kind.numbers) return; // a page may open hidden folds, too
     const rows = kind.numbers(model.get("data"), now());
     patchChildren(table, rows.map((row, i) => node("tr", {}, ...row.map((cell, j) =>
       node(i && j ? "td" : "th", { scope: i ? (j ? undefined : "row") : "col" }, String(cell))))));
