@@ -2,7 +2,8 @@
 
 The kernel stays free. *Stop* ends the processes within a second; what had finished is on disk. A
 job that fails takes none of the others with it: where a worker is killed, whatever ran is tried
-once more. The workers may be those of a Dask cluster.
+once more, each job alone, so that it is known which of them does it. The workers may be those of a
+Dask cluster.
 """
 
 import threading
@@ -101,7 +102,12 @@ class Training:
             not ready and not self.running
         ):  # a teacher was deleted meanwhile: who asks it, trains it
             ready = list(self.jobs)
-        for job in ready[: self.processes - len(self.running)]:
+        free = self.processes - len(self.running)
+        if suspects := [job for job in ready if job.killed]:
+            ready, free = suspects, 1 - len(self.running)
+        if any(job.killed for job in self.running.values()):
+            free = 0
+        for job in ready[: max(free, 0)]:
             self.jobs.remove(job)
             job.started = time.perf_counter()
             self.running[self._submit(job)] = job
@@ -129,7 +135,7 @@ class Training:
         try:
             told, seconds = future.result()
             told = told or (enter(job, self.book) if self.dask else "")
-        except BrokenProcessPool:  # which of them was killed, nobody knows: all get another try
+        except BrokenProcessPool:  # by which, nobody knows yet: each is tried again, alone
             told, seconds, self.pool = KILLED, 0.0, None
             job.killed += 1
             if job.killed < TRIES:
