@@ -90,6 +90,7 @@ class Bench:
         Raises:
             ValueError: `source` is neither a function nor a class.
         """
+        # Not in `chosen`, which refuses the rest: its file is in the stamp of the shoot-out's runs.
         if callable(source) and not (inspect.isroutine(source) or inspect.isclass(source)):
             told = f"the method {name!r} is a {type(source).__name__}, whose knobs nobody can read"
             raise ValueError(f"{told}; write a function f(z_s, z_t, y, *, T=4.0) that calls it.")

@@ -116,7 +116,7 @@ def start_workers(n_jobs: int | None = None) -> None:
     Otherwise the first `compare` starts them and waits. Where `compare` would make the runs in this
     process, on a GPU or on a single core, nothing is started. With workers, this process computes
     with one thread from then on, as they do: for nets of this size a second one brings nothing,
-    and while another program has its core, each step waits for it, thirty times as long.
+    and while another program has its core, every step waits for it.
     """
     if (n := processes(n_jobs)) > 1:
         torch.set_num_threads(1)
