@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+import torch
 from joblib.externals.loky import ProcessPoolExecutor
 
 from kdlab.lab.book import Book
@@ -21,6 +22,7 @@ from kdlab.lab.cluster import Cluster
 from kdlab.lab.job import Ended, Job, begin, enter, work
 from kdlab.lab.pace import ONCE
 from kdlab.runs.compare import KILLED
+from kdlab.runs.workers import replace_quietly
 
 EVERY = 0.1  # seconds between two looks at the workers
 TRIES = 2  # of a job that ran while a worker was killed
@@ -54,7 +56,10 @@ class Training:
         return self.state in ("running", "stopping")
 
     def start(self, jobs: Sequence[Job]) -> bool:
-        """Begin with `jobs`, in this order; return whether it did: not while others run."""
+        """Begin with `jobs`, in this order; return whether it did: not while others run.
+
+        Beside workers this process uses one thread, see `kdlab.runs.compare.start_workers`.
+        """
         for other in LIVE - {self} if jobs else ():  # such as that of a cell that was run again
             other.stop()
         with self.lock:
@@ -64,6 +69,8 @@ class Training:
             self.notice, self.spent, self.planned = "", 0.0, 0.0
             self.began = time.perf_counter()
             self.halt.clear()
+        if self.processes > 1 and self.dask is None:
+            torch.set_num_threads(1)
         threading.Thread(target=self._work, daemon=True, name="kdlab lab").start()
         return True
 
@@ -118,6 +125,7 @@ class Training:
             self.pool = Cluster(self.dask)
             self.processes = self.pool.processes
         elif self.pool is None:
+            replace_quietly()
             self.pool = ProcessPoolExecutor(self.processes, timeout=IDLE, initializer=begin)
 
     def _submit(self, job: Job) -> Future[Ended]:

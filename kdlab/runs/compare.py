@@ -29,7 +29,7 @@ from joblib.parallel import BACKENDS, get_active_backend
 from kdlab.fingerprint import fingerprint
 from kdlab.measure import pick_device
 from kdlab.runs.progress import bar
-from kdlab.runs.workers import prepare
+from kdlab.runs.workers import prepare, replace_quietly
 from kdlab.store import cache_dir, check_writable, read_row, write_row
 
 Arm = Callable[[int], Mapping[str, Any]]
@@ -193,6 +193,7 @@ def run_each(tasks: list[tuple[Any, ...]], n_jobs: int) -> Iterator[str | None]:
     odd = local and len(tasks) % n_jobs == 1
     while tasks and STARTING:
         STARTING.pop().join()
+    replace_quietly()
     parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", initializer=prepare)
     others = parallel(joblib.delayed(run_one)(*task) for task in tasks[odd:])
     for task in tasks[:odd]:

@@ -1,6 +1,7 @@
 """How a worker process of `compare` starts. To load this file, nothing else is imported."""
 
 import gc
+import warnings
 
 
 def prepare() -> None:
@@ -16,3 +17,12 @@ def prepare() -> None:
     from kdlab.train import fit  # noqa: F401
 
     gc.enable()
+
+
+def replace_quietly() -> None:
+    """Keep the pool's warning from the reader where it gives a worker's place to a new one.
+
+    The pool does so when a worker has grown by 300 MB, which a few data sets and teachers do. No
+    run is lost, and there is nothing that the reader could do.
+    """
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)

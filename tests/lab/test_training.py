@@ -91,6 +91,18 @@ def test_a_second_press_starts_nothing(make):
     assert said.count("The training has started.") == 1 and len(my_lab.bench.book.runs()) == 2
 
 
+def test_beside_the_training_the_kernel_computes_with_one_thread(make):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        my_lab = make([LABELS])
+        assert torch.get_num_threads() == 2  # nothing trains yet
+        train(my_lab)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_arm_that_fails_says_why_and_the_others_go_on(make):
     rows = [
         LABELS | {"labels": 22},

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,19 @@ def test_all_failures_are_told() -> None:
         compare({("KD", 4): lambda seed: {"x": 1 / 0}}, 2, by=("method", "T"), n_jobs=1)
     assert str(caught.value).count("ZeroDivisionError") == 2
     assert "arm ('KD', 4), seed 0" in str(caught.value) and caught.value.table.empty
+
+
+def test_a_worker_that_has_grown_is_replaced_without_a_word(own_cache: Path) -> None:
+    def growing(seed: int) -> dict[str, Any]:
+        vars(joblib).setdefault("kept", []).append(np.ones(50_000_000))  # 400 MB
+        time.sleep(1.2)  # the pool looks at its workers once a second
+        return {"worker": os.getpid()}
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        made = compare({"growing": growing}, 6, n_jobs=2)
+    assert made["worker"].nunique() > 2  # else nothing was replaced
+    assert not [w for w in seen if "worker" in str(w.message)]
 
 
 @fault(
