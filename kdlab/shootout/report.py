@@ -86,12 +86,14 @@ def measured(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 
 def agreements(runs: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Say how the ranking in the first world goes with public tables and with the other worlds."""
+    """Say how the ranking in the first world goes with public tables, then the other worlds'."""
     first, *others = runs
     lines = [in_a_sentence(name, found) for name, found in ranked(runs[first])]
     for other in others:
+        words, together = in_words(other), agreement(runs[other], *public())
+        lines.append(in_a_sentence(f"{words} and all public tables", together))
         tau = worlds_alike(runs[first], runs[other])
-        lines.append(f"{in_words(first)} and {in_words(other)}: tau {tau:+.2f}")
+        lines.append(f"{in_words(first)} and {words}, all methods: tau {tau:+.2f}")
     return lines
 
 

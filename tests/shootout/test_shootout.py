@@ -1,5 +1,6 @@
 """The shoot-out: who enters, how knobs are chosen, what is counted, who is told apart."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -236,3 +237,14 @@ def test_the_table_and_the_pictures_show_what_was_measured(tmp_path):
         assert "KD" in words
     for name, agreed in report.ranked(runs):
         assert f"{agreed.pairs} pairs" in report.in_a_sentence(name, agreed)
+
+
+def test_every_world_is_ranked_beside_public_tables_and_beside_the_first():
+    runs = table_of(dict.fromkeys(WAYS, 0.0) | LEADS)
+    turned = runs.assign(accuracy=-runs["accuracy"])
+    lines = report.agreements({WORLD: runs, "fashion5k": turned})
+    ours, theirs = len(ranking.public()) + 1, [x for x in lines if "clothes" in x]
+    assert len(lines) == ours + 2
+    alike, pairs = re.search(r"(\d+) of (\d+) pairs", theirs[0]).groups()
+    assert int(alike) + report.ranked(runs)[-1][1].alike == int(pairs)
+    assert "tau -1.00" in theirs[1]
