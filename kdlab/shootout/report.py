@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from IPython.display import display
 
 from kdlab.runs.rows import FOLDER
 from kdlab.shootout import figures
 from kdlab.shootout.experiment import WORLDS, prices
 from kdlab.shootout.ranking import Agreement, agreement, public, table, worlds_alike
 from kdlab.shootout.tuning import WAYS, chosen, told
+from kdlab.show import report as page
 from kdlab.show.plots import show
-from kdlab.show.report import nothing
 from kdlab.show.words import in_words
 
 EQUAL, OTHER = "equal-operations", "other-teacher"
+CAPTION = "Accuracy in % (how many it beats, by how many it is beaten), row of the lab, cost"
 BESIDE = {OTHER: "digits, another teacher", EQUAL: "digits, equal operations"}
 
 
@@ -106,9 +106,10 @@ def in_a_sentence(name: str, found: Agreement) -> str:
 def show_standing(tables: Mapping[str, pd.DataFrame]) -> None:
     """Display the table, the two pictures of what has been measured, and the agreements."""
     found = standing(tables)
-    if nothing(found, "the methods on equal terms"):
+    if page.nothing(found, "the methods on equal terms"):
         return
-    display(found.style.set_properties(**{"text-align": "left", "white-space": "nowrap"}))
+    numbers = found.drop(columns="in the lab").replace(" ", "\N{NO-BREAK SPACE}", regex=True)
+    page.table(found.assign(**numbers).reset_index(names="method"), CAPTION)
     runs = measured(tables)
     first = next(iter(runs.values()))
     show(figures.leads(runs), figures.leads_alt(runs))

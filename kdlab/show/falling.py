@@ -63,10 +63,13 @@ def live(
 
 
 def _minutes(arms: Mapping[str, Arm], here: pd.DataFrame, n: int, cores: int) -> str:
-    """Say how long it will take, by what the same runs took for the evidence."""
+    """Say how long it will take, by the fastest such runs of the evidence.
+
+    The others shared their cores with more work, and tell how much that was.
+    """
     if here.empty:
         return "; nobody has timed them here yet."
-    each = here.groupby("arm")["seconds"].median().reindex(list(arms)).dropna()
+    each = here.groupby("arm")["seconds"].min().reindex(list(arms)).dropna()
     seconds = (each.sum() + each.max()) * n / cores  # a teacher takes about as long as a student
     return f": about {max(10, round(seconds, -1)):.0f} s where nothing is stored yet."
 

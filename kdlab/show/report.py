@@ -1,6 +1,5 @@
 """The claims table that ends every notebook: for eyes, for screen readers and for the runner."""
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +13,8 @@ from kdlab.show.folds import folded
 from kdlab.show.words import Row, told, where_it_holds
 
 MIME = "application/vnd.kdlab.claims+json"  # what `kdlab.tools.notebooks` collects
-PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""
+PAGES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+PAGE = PAGES.from_string("""
 {% set cell = "text-align: left; vertical-align: top; white-space: normal; max-width: " %}
 <table class="dataframe">
 <caption>{{ caption }}</caption>
@@ -43,6 +43,23 @@ PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 </tbody>
 {% endfor %}
 </table>
+""")
+TABLE = PAGES.from_string("""
+<table class="dataframe"><caption>{{ caption }}</caption>
+<thead><tr>
+{% for head in heads %}
+<th scope="col" style="text-align: left">{{ head }}</th>
+{% endfor %}
+</tr></thead>
+<tbody>
+{% for row in rows %}
+<tr>
+{% for cell in row %}
+<td style="text-align: left">{{ cell }}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</tbody></table>
 """)
 HEADS = (
     "claim",
@@ -117,19 +134,20 @@ def _plain(title: str, part: Iterable[Mapping[str, Any]]) -> list[str]:
 def table(frame: pd.DataFrame, caption: str, digits: int = 2, fold: str = "") -> None:
     """Display `frame` with `caption`, numbers rounded to `digits`, missing ones as a dash.
 
-    `fold`: a table that answers a guess lies in a fold of this title.
+    `fold`: a table that answers a guess lies in a fold of this title. The style stands in each
+    cell: JupyterLab takes a style sheet out of a notebook that it has not run itself.
     """
-    styled = (
-        frame.style.format(precision=digits, na_rep="–")
-        .set_caption(caption)
-        .hide(axis="index")
-        .set_table_attributes('class="dataframe"')
-        .set_table_styles([{"selector": "th, td", "props": "text-align: left"}])
-        .set_uuid(hashlib.sha256(caption.encode()).hexdigest()[:8])  # the same in every run
-    )
     plain = fold or frame.round(digits).to_string(index=False)
-    page = folded(styled.to_html(), fold) if fold else styled.to_html()
+    rows = [[_cell(x, digits) for x in row] for row in frame.itertuples(index=False)]
+    page = TABLE.render(heads=frame.columns, rows=rows, caption=caption)
+    page = folded(page, fold) if fold else page
     display({"text/html": page, "text/plain": plain}, raw=True)
+
+
+def _cell(x: Any, digits: int) -> str:
+    if pd.isna(x):
+        return "–"
+    return f"{x:z.{digits}f}" if isinstance(x, float) else str(x)
 
 
 def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.DataFrame:

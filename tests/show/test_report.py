@@ -162,6 +162,7 @@ def test_table_rounds_marks_what_is_missing_and_escapes(shown: list[dict[str, An
     assert "92.3" in page and "92.35" not in page and "–" in page and "nan" not in page
     assert "92.3" in text and "hard" in text
     assert ">5<" in page  # a whole number stays one
+    assert "<style" not in page and page.count("text-align: left") == 3 + 6  # a cell has its own
 
 
 def test_summary_gives_mean_half_width_and_n(runs: pd.DataFrame) -> None:
