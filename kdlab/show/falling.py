@@ -70,7 +70,7 @@ def _minutes(arms: Mapping[str, Arm], here: pd.DataFrame, n: int, cores: int) ->
     if here.empty:
         return "; nobody has timed them here yet."
     each = here.groupby("arm")["seconds"].min().reindex(list(arms)).dropna()
-    seconds = (each.sum() + each.min()) * n / cores  # a teacher takes as long as labels alone, about
+    seconds = (each.sum() + each.min()) * n / cores  # a teacher: about as long as labels alone
     return f": about {max(10, round(seconds, -1)):.0f} s where nothing is stored yet."
 
 
