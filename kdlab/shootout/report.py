@@ -59,8 +59,7 @@ def _costs(tables: Mapping[str, pd.DataFrame], world: str, folder: Path) -> pd.D
     price = prices(world, folder)
     if price.empty:
         return pd.DataFrame(index=list(WAYS))
-    runs = tables[world]
-    seconds = runs.groupby("arm")["seconds"].median()
+    seconds = tables[world].groupby("arm")["seconds"].median()
     labels, student = price["total"]["labels"], 100 * (1 - price["fixed"] / price["total"])
     return pd.DataFrame(
         {
@@ -87,12 +86,11 @@ def measured(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 def agreements(runs: Mapping[str, pd.DataFrame]) -> list[str]:
     """Say how the ranking in the first world goes with public tables, then the other worlds'."""
-    first, *others = runs
-    lines = [in_a_sentence(name, found) for name, found in ranked(runs[first])]
-    for other in others:
-        words, together = in_words(other), agreement(runs[other], *public())
-        lines.append(in_a_sentence(f"{words} and all public tables", together))
-        tau = worlds_alike(runs[first], runs[other])
+    (first, ours), *others = runs.items()
+    lines = [in_a_sentence(name, found) for name, found in ranked(ours)]
+    for other, theirs in others:
+        words, tau = in_words(other), worlds_alike(ours, theirs)
+        lines.append(in_a_sentence(f"{words} and all public tables", agreement(theirs, *public())))
         lines.append(f"{in_words(first)} and {words}, all methods: tau {tau:+.2f}")
     return lines
 
