@@ -16,7 +16,6 @@ from kdlab.show.plots import show
 from kdlab.show.words import in_words
 
 EQUAL, OTHER = "equal-operations", "other-teacher"
-CAPTION = "Accuracy in % (how many it beats, by how many it is beaten), row of the lab, cost"
 BESIDE = {OTHER: "digits, another teacher", EQUAL: "digits, equal operations"}
 
 
@@ -102,12 +101,13 @@ def in_a_sentence(name: str, found: Agreement) -> str:
 
 
 def show_standing(tables: Mapping[str, pd.DataFrame]) -> None:
-    """Display the table, the two pictures of what has been measured, and the agreements."""
+    """Display the table, in two halves, the two pictures of what was measured, and agreements."""
     found = standing(tables)
     if page.nothing(found, "the methods on equal terms"):
         return
-    numbers = found.drop(columns="in the lab").replace(" ", "\N{NO-BREAK SPACE}", regex=True)
-    page.table(found.assign(**numbers).reset_index(names="method"), CAPTION)
+    scores, rest = found.loc[:, :"in the lab"].iloc[:, :-1], found.loc[:, "in the lab":]
+    page.table(scores.reset_index(names="method"), "Accuracy in % (beats, is beaten by)")
+    page.table(rest.reset_index(names="method"), "Its row in the lab, and what it costs")
     runs = measured(tables)
     first = next(iter(runs.values()))
     show(figures.leads(runs), figures.leads_alt(runs))
