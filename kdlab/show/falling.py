@@ -65,7 +65,7 @@ def live(
 def _minutes(arms: Mapping[str, Arm], here: pd.DataFrame, n: int, cores: int) -> str:
     """Say how long it will take, by the fastest such runs of the evidence.
 
-    The others shared their cores with more work, and tell how much that was.
+    The slower ones shared their cores with other work.
     """
     if here.empty:
         return "; nobody has timed them here yet."

@@ -225,7 +225,7 @@ def test_all_failures_are_told() -> None:
     assert "arm ('KD', 4), seed 0" in str(caught.value) and caught.value.table.empty
 
 
-def test_a_worker_that_has_grown_is_replaced_without_a_word(own_cache: Path) -> None:
+def test_a_worker_that_has_grown_is_replaced_without_a_word() -> None:
     def growing(seed: int) -> dict[str, Any]:
         vars(joblib).setdefault("kept", []).append(np.ones(50_000_000))  # 400 MB
         time.sleep(1.2)  # the pool looks at its workers once a second
