@@ -44,6 +44,7 @@ class Training:
         self.jobs: list[Job] = []
         self.running: dict[Future[Ended], Job] = {}
         self.ended: list[Job] = []
+        self.total = 0  # of jobs: those that wait, run or have ended
         self.failures: dict[int, str] = {}  # row -> what went wrong first
         self.notice = ""  # what went wrong with the training as a whole
         self.pool: Any = None
@@ -66,7 +67,7 @@ class Training:
             if self.busy or not jobs:
                 return False
             self.state, self.jobs, self.ended, self.failures = "running", list(jobs), [], {}
-            self.notice, self.spent, self.planned = "", 0.0, 0.0
+            self.notice, self.spent, self.planned, self.total = "", 0.0, 0.0, len(self.jobs)
             self.began = time.perf_counter()
             self.halt.clear()
         if self.processes > 1 and self.dask is None:
@@ -156,6 +157,7 @@ class Training:
         if told:
             told = told.removeprefix(f"arm {job.words!r}, seed {job.seed}: ").partition("\n")[0]
             self._fail(job, told)
+        self.total = len(self.jobs) + len(self.running) + len(self.ended)
         self.told()
 
     def _fail(self, job: Job, told: str) -> None:

@@ -69,7 +69,7 @@ def state(bench: Bench) -> dict[str, Any]:
         "training": {
             "state": training.state,
             "done": len(training.ended),
-            "total": len(training.jobs) + len(training.running) + len(training.ended),
+            "total": training.total,
             "left": round(training.left()) if busy else 0,
             "notice": training.notice,
         },

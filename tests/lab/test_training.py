@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 from kdlab.data import load
+from kdlab.lab import view
 from kdlab.lab.job import work
 from kdlab.lab.rows import row_of
 from kdlab.models import build
@@ -95,12 +96,26 @@ def test_beside_the_training_the_kernel_computes_with_one_thread(make):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        my_lab = make([LABELS])
+        my_lab = make([LABELS | {"labels": 31}])  # which no other test has trained
         assert torch.get_num_threads() == 2  # nothing trains yet
         train(my_lab)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_job_on_its_way_to_a_worker_counts(make, monkeypatch):
+    my_lab = make([LABELS | {"labels": 32}])
+    training, totals = my_lab.bench.training, []
+    submit = training._submit
+
+    def slowly(job):  # the reader looks meanwhile
+        totals.append(view.state(my_lab.bench)["training"]["total"])
+        return submit(job)
+
+    monkeypatch.setattr(training, "_submit", slowly)
+    train(my_lab)
+    assert totals == [2, 2] and my_lab.state["training"]["done"] == 2
 
 
 def test_an_arm_that_fails_says_why_and_the_others_go_on(make):
