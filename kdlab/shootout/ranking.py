@@ -65,8 +65,7 @@ def over(runs: pd.DataFrame, base: str) -> pd.DataFrame:
     others = [name for name in wide if name != base]
     level = 1 - (1 - LEVEL) / max(1, len(others))
     found = [interval(wide[name] - wide[base], level) for name in others]
-    rows = [(x.mean, x.low, x.high) for x in found]
-    return pd.DataFrame(rows, index=others, columns=["mean", "low", "high"])
+    return pd.DataFrame(found, index=others)[["mean", "low", "high"]]
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def agreement(runs: pd.DataFrame, *tables: Public) -> Agreement:
     for one in tables:
         shared = [name for name in one.accuracy if name in wide]
         ranked = sorted(shared, key=lambda name: -one.accuracy[name])
-        compared += [(a, b) for a, b in itertools.combinations(ranked, 2)]
+        compared += itertools.combinations(ranked, 2)
     if not compared:
         raise ValueError("no public table has two methods of these runs; nothing can be ranked.")
     leads = np.stack([(wide[a] - wide[b]).to_numpy() for a, b in compared], axis=1)

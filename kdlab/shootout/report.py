@@ -1,6 +1,6 @@
 """The table of the shoot-out: accuracy and cost of every method, in words for a page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +15,40 @@ from kdlab.show import report as page
 from kdlab.show.plots import show
 from kdlab.show.words import in_words
 
+CAPTIONS = "Accuracy in % (beats, is beaten by)", "Its row in the lab, and what it costs"
 EQUAL, OTHER = "equal-operations", "other-teacher"
 BESIDE = {OTHER: "digits, another teacher", EQUAL: "digits, equal operations"}
 
 
-def standing(tables: Mapping[str, pd.DataFrame], folder: Path = FOLDER) -> pd.DataFrame:
-    """Return a row a method, the best on the first world first, and a column a comparison.
+def standing(tables: Mapping[str, pd.DataFrame], folder: Path = FOLDER) -> dict[str, pd.DataFrame]:
+    """Return {caption: table}: a row a method, the best on the first world first.
 
     Args:
         tables: {comparison: rows}, of `kdlab.runs.evidence.tables`; what has no rows is left out.
         folder: where they, the tries and the costs were read.
 
     Returns:
-        A cell is "93.8 (11, 0)": mean accuracy in %, how many of the others it beats, by how many
-        it is beaten, see `kdlab.shootout.ranking.table`. Then the row of the lab that it is, with
-        the knobs chosen on the first world, and what a training costs there.
+        In the first a column a comparison. A cell is "93.8 (11, 0)": mean accuracy in %, how many
+        of the others it beats, by how many it is beaten, see `kdlab.shootout.ranking.table`. In
+        the second the row of the lab that it is, with the knobs chosen on the first world, and
+        what a training costs there. None, where nothing was measured.
     """
     heads = {world: in_words(world) for world in WORLDS} | BESIDE
     known = [name for name in heads if len(tables[name])]
     if not known:
-        return pd.DataFrame()
+        return {}
     columns = {heads[name]: _cells(tables[name]) for name in known}
-    found = pd.DataFrame(columns).reindex(table(tables[known[0]]).index).fillna("–")
-    knobs = chosen(known[0], folder)
-    found["in the lab"] = [in_the_lab(name, knobs.get(name, {})) for name in found.index]
-    return found.join(_costs(tables, known[0], folder)).fillna("–").rename_axis(None)
+    scores = pd.DataFrame(columns).reindex(table(tables[known[0]]).index)
+    rest = _costs(tables, known[0], folder).reindex(scores.index)
+    rest.insert(0, "in the lab", in_the_lab(scores.index, chosen(known[0], folder)))
+    halves = zip(CAPTIONS, (scores, rest), strict=True)
+    return {caption: half.fillna("–").rename_axis(None) for caption, half in halves}
 
 
-def in_the_lab(name: str, knobs: dict[str, Any]) -> str:
-    """Say which row of the lab a method is, e.g. "Joint, alpha 0, beta 10"."""
-    way = WAYS[name]
-    return ", ".join(filter(None, [way.method, told(dict(way.fixed)), told(knobs)]))
+def in_the_lab(names: Iterable[str], knobs: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Say which rows of the lab methods are with these knobs, e.g. "Joint, alpha 0, beta 10"."""
+    parts = [[WAYS[x].method, told(dict(WAYS[x].fixed)), told(knobs.get(x, {}))] for x in names]
+    return [", ".join(filter(None, each)) for each in parts]
 
 
 def _cells(runs: pd.DataFrame) -> pd.Series:
@@ -101,15 +104,14 @@ def in_a_sentence(name: str, found: Agreement) -> str:
 
 
 def show_standing(tables: Mapping[str, pd.DataFrame]) -> None:
-    """Display the table, in two halves, the two pictures of what was measured, and agreements."""
+    """Display the tables, the two pictures of what was measured, and agreements."""
     found = standing(tables)
     if page.nothing(found, "the methods on equal terms"):
         return
-    scores, rest = found.loc[:, :"in the lab"].iloc[:, :-1], found.loc[:, "in the lab":]
-    page.table(scores.reset_index(names="method"), "Accuracy in % (beats, is beaten by)")
-    page.table(rest.reset_index(names="method"), "Its row in the lab, and what it costs")
+    for caption, half in found.items():
+        page.table(half.reset_index(names="method"), caption)
     runs = measured(tables)
-    first = next(iter(runs.values()))
     show(figures.leads(runs), figures.leads_alt(runs))
+    first = next(iter(runs.values()))
     show(figures.apart(first), figures.apart_alt(first))
     print("\n".join(agreements(runs)))

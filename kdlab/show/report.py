@@ -1,7 +1,7 @@
 """The claims table that ends every notebook: for eyes, for screen readers and for the runner."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import jinja2
@@ -168,7 +168,7 @@ def summary(runs: pd.DataFrame, metrics: Sequence[str], by: str = "arm") -> pd.D
     return shown
 
 
-def nothing(rows: Sequence[Any] | pd.DataFrame, what: str) -> bool:
+def nothing(rows: Sized, what: str) -> bool:
     """Tell whether there are no `rows`, and say so in the words of every notebook."""
     if not len(rows):
         print(f"There is no evidence for {what} yet: make evidence measures it.")

@@ -1,4 +1,4 @@
-"""The shoot-out on the README: its table, its picture, and how other tables rank."""
+"""The shoot-out on the README: its tables, its picture, and how other tables rank."""
 
 from pathlib import Path
 
@@ -13,18 +13,20 @@ PICTURE = "shootout.png"
 
 
 def page(docs: Path, folder: Path) -> str:
-    """Return what the evidence in `folder` says: table, picture, agreements.
+    """Return what the evidence in `folder` says: tables, picture, agreements.
 
     The picture goes into the folder `docs`.
     """
     found = tables(NOTEBOOK, COMPARISONS, folder)
-    table = report.standing(found, folder)
-    if table.empty:
+    halves = report.standing(found, folder)
+    if not halves:
         return NOTHING
     runs = report.measured(found)
     figures.leads(runs).savefig(docs / PICTURE, dpi=110, metadata={"Software": None})
-    body = [[name, *row] for name, row in zip(table.index, table.to_numpy(), strict=True)]
-    parts = [markdown(["method", *table.columns], body)]
+    parts = []
+    for caption, half in halves.items():
+        body = [[name, *row] for name, row in zip(half.index, half.to_numpy(), strict=True)]
+        parts += [f"{caption}:", markdown(["method", *half.columns], body)]
     parts.append(f"![{figures.leads_alt(runs)}](docs/{PICTURE})")
     parts.append(f"Rankings, {in_words(next(iter(runs)))} and public tables:")
     return "\n\n".join([*parts, "\n".join(f"- {line}" for line in report.agreements(runs))])

@@ -222,13 +222,15 @@ def test_public_tables_name_methods_that_take_part_and_their_source():
 def test_the_table_and_the_pictures_show_what_was_measured(tmp_path):
     nothing = pd.DataFrame(columns=["world", "arm", "seed", "accuracy"])
     tables = {c.name: nothing for c in COMPARISONS}
-    assert report.standing(tables).empty
+    assert not report.standing(tables)
     runs = table_of(dict.fromkeys(WAYS, 0.0) | LEADS)
     tables[WORLD] = runs.assign(world=WORLD, seconds=3.0)
-    found = report.standing(tables)
-    assert found.index[0] == "KD"
-    assert set(found.index) == set(WAYS)
-    assert found.loc["KD", "digits"].endswith("(15, 0)")
+    scores, rest = report.standing(tables).values()
+    assert [*scores.index] == [*rest.index]
+    assert scores.index[0] == "KD"
+    assert set(scores.index) == set(WAYS)
+    assert scores.loc["KD", "digits"].endswith("(15, 0)")
+    assert rest.loc["KD", "in the lab"].startswith("KD")
     for picture, words in (
         (figures.leads({WORLD: runs}), figures.leads_alt({WORLD: runs})),
         (figures.apart(runs), figures.apart_alt(runs)),
