@@ -20,6 +20,7 @@ import torch
 
 from kdlab.data.loading import test_rows
 from kdlab.fingerprint import fingerprint
+from kdlab.fingerprint.values import standing
 from kdlab.runs.compare import compare, run_path
 from kdlab.runs.rows import FOLDER, KEYS, read, write
 from kdlab.train.gate import Suspicion
@@ -56,12 +57,13 @@ class InWorld:
     def __call__(self, r: int) -> dict[str, Any]:
         """Make the run and return its row, with the seconds it took."""
         started = time.perf_counter()
-        row = dict(self.arm(_replicate(self.world, r)))
+        row = dict(self.arm(_replicate(self.world, r, content(self.world))))
         return row | {"seconds": time.perf_counter() - started}
 
     def __kdlab_fingerprint__(self) -> Any:
         """Return what the result depends on, free of what differs between versions of Python."""
-        return plainly(self.arm), repr(self.world)
+        own = content(self.world)
+        return plainly(self.arm), repr(self.world), *([own] if own else [])
 
     @property
     def stamp(self) -> str:
@@ -76,8 +78,13 @@ def plainly(arm: Arm) -> Any:
     return arm
 
 
+def content(world: World) -> str:
+    """Return what tells a reader's images from others at their path; "" for a world by name."""
+    return "" if world.name in WORLDS else standing(Path(world.name).expanduser())
+
+
 @functools.lru_cache(maxsize=2)
-def _replicate(world: World, r: int) -> Replicate:
+def _replicate(world: World, r: int, content: str) -> Replicate:
     """Return one replicate; the arms that a process makes of it share its data and teacher."""
     return replicate(world, r)
 

@@ -15,6 +15,7 @@ import pytest
 from kdlab.data import load
 from kdlab.data.loading import test_rows as rows_of_test
 from kdlab.runs.claims import Claim
+from kdlab.runs.compare import compare
 from kdlab.runs.differences import difference
 from kdlab.runs.evidence import Comparison, InWorld, measure, spot_check, stale
 from kdlab.runs.rows import FOLDER, KEYS, read, write
@@ -160,6 +161,20 @@ def test_the_stamp_is_free_of_the_version_of_python(monkeypatch):
     monkeypatch.setattr("kdlab.fingerprint.origin.PYTHON", "python 8.8")
     assert kd.stamp == first
     assert before != InWorld(partial(arms.good, shift=3.0), QUICK).stamp
+
+
+def brightness(r):
+    return {"accuracy": float(r.data.images(r.data.test.x).mean())}
+
+
+def test_other_images_at_the_same_path_are_other_runs(tmp_path):
+    path, found = tmp_path / "mine.npz", []
+    for top in (255, 50):  # the reader mends the file, and runs the notebook again
+        x = np.random.default_rng(0).integers(0, top, (60, 8, 8), dtype=np.uint8)
+        np.savez(path, x=x, y=np.arange(60) % 3)
+        runs = compare({"own": InWorld(brightness, worlds.world(str(path)))}, [0], n_jobs=1)
+        found.append(runs["accuracy"].item())
+    assert found[0] > 2 * found[1]
 
 
 def claims_of(arm: str):
