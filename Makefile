@@ -51,7 +51,7 @@ site: $(VENV)/.site
 
 # Like the lab, it listens on localhost and asks for its token.
 app: $(VENV)/.app
-	JUPYTER_PATH=$(CURDIR)/kdlab/tools/app $(BIN)/voila kdlab/tools/app/lab.ipynb --template=kdlab --token $(ARGS)
+	JUPYTER_PATH="$(CURDIR)/kdlab/tools/app" $(BIN)/voila kdlab/tools/app/lab.ipynb --template=kdlab --token $(ARGS)
 
 notebooks: $(VENV)/.test
 	$(RUN) kdlab notebooks $(ARGS)

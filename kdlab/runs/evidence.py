@@ -153,7 +153,10 @@ def measure(
     )
     if "correct" in made:
         made["rows"] = [test_rows(w.name, seed).astype(np.uint16) for seed in made["seed"]]
-    whole = in_order(pd.concat([table, made]), comparison)
+    # Read anew: another command may have measured another world meanwhile.
+    now = current(notebook, comparison, name, folder, worlds)
+    parts = [part for part in (made, table, now) if len(part)]
+    whole = in_order(pd.concat(parts).drop_duplicates(KEYS), comparison)
     write(notebook, whole, command, folder)
     return whole
 

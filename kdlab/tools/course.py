@@ -160,6 +160,12 @@ def made_of(source: Path, given: dict[str, Any]) -> str:
     return sha(said, *(path.read_bytes() for path in files)).hex()
 
 
+def is_fresh(path: Path, source: Path, given: dict[str, Any]) -> bool:
+    """Tell whether the notebook at `path` is what `run` makes of `source` today, whole."""
+    kept = notebooks.read(path).metadata.get("kdlab", {}) if path.exists() else {}
+    return kept.get("made_of") == made_of(source, given)
+
+
 def fresh(source: Path, out: Path, given: dict[str, Any]) -> Path:
     """Return the executed copy of a notebook in `out`; run it where that is missing or stale.
 
@@ -167,10 +173,8 @@ def fresh(source: Path, out: Path, given: dict[str, Any]) -> Path:
         ValueError: a cell failed; the copy shows it.
     """
     path = out / source.name
-    if path.exists():
-        kept = notebooks.read(path).metadata.get("kdlab", {})
-        if kept.get("made_of") == made_of(source, given):
-            return path
+    if is_fresh(path, source, given):
+        return path
     ran = run(source, out, given)
     print(ran, flush=True)
     if ran.error:

@@ -48,8 +48,14 @@ def sources(only: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def command(args: argparse.Namespace) -> int:
-    """Do what `args` say; return 1 where evidence is stale, or a spot check failed."""
+    """Do what `args` say; return 1 where evidence is stale, or a spot check failed.
+
+    Raises:
+        ValueError: no world, or no notebook, of a name that they give.
+    """
     bad = 0
+    if unknown := [name for name in args.world or () if name not in WORLDS]:
+        raise ValueError(f"no world {unknown[0]!r}; choose from {', '.join(WORLDS)}.")
     for stem, paper in sources(args.only).items():
         if args.check or args.confirm:
             if args.confirm:
@@ -123,6 +129,8 @@ def gather(
     """
     wanted = [w for w in WORLDS if any(w in c.worlds for c in comparisons)]
     wanted = [w for w in wanted if worlds is None or w in set(worlds)]
+    if not wanted:
+        return say(f"{notebook}: no comparison in {', '.join(worlds or ())}")
     options: dict[str, Any] = {"command": command, "folder": folder, "n_jobs": n_jobs}
     growing = [c for c in comparisons if c.replicates is None]
     goes_on = {(w, c.name): set(c.arms) for c in growing for w in wanted if w in c.worlds}

@@ -14,11 +14,13 @@ import pytest
 
 from kdlab.data import load
 from kdlab.data.loading import test_rows as rows_of_test
+from kdlab.runs import evidence
 from kdlab.runs.claims import Claim
 from kdlab.runs.compare import compare
 from kdlab.runs.differences import difference
 from kdlab.runs.evidence import Comparison, InWorld, measure, spot_check, stale
 from kdlab.runs.rows import FOLDER, KEYS, read, write
+from kdlab.tools.cli import main
 from kdlab.tools.gather import confirm, gather
 from kdlab.train import worlds
 from kdlab.train.gate import Suspicion
@@ -161,6 +163,33 @@ def test_the_stamp_is_free_of_the_version_of_python(monkeypatch):
     monkeypatch.setattr("kdlab.fingerprint.origin.PYTHON", "python 8.8")
     assert kd.stamp == first
     assert before != InWorld(partial(arms.good, shift=3.0), QUICK).stamp
+
+
+def test_two_commands_at_once_lose_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(worlds.WORLDS, "fashion5k", replace(QUICK, name="fashion5k"))
+    pair = replace(PAIR, worlds=("mnist5k", "fashion5k"))
+    slow, asked = evidence.compare, []
+
+    def meanwhile(*args, **options):
+        asked.append(0)
+        if len(asked) == 1:  # while the one measures clothes, another measures digits
+            run(pair, tmp_path)
+        return slow(*args, **options)
+
+    monkeypatch.setattr(evidence, "compare", meanwhile)
+    run(pair, tmp_path, name="fashion5k")
+    assert read("00_x", "pair", tmp_path)["world"].value_counts().to_dict() == {
+        "mnist5k": 6,
+        "fashion5k": 6,
+    }
+
+
+def test_a_world_that_is_unknown_or_not_asked_is_told(tmp_path, capsys):
+    assert main(["evidence", "--world", "digits"]) == 2
+    assert "'digits'" in capsys.readouterr().err
+    said = []
+    gather("00_x", [PAIR], claims_of("plain"), worlds=["natural"], folder=tmp_path, say=said.append)
+    assert "natural" in said[0] and not made(tmp_path)
 
 
 def brightness(r):

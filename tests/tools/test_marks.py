@@ -98,6 +98,17 @@ def test_a_cell_that_is_not_python_fails_its_exercise_only(tmp_path: Path):
     assert answer(broken, f"%time 1\n{RIGHT}", folder=tmp_path).source.startswith("def shrinkage")
 
 
+@pytest.mark.parametrize("line", ["torch.softmax?", "files = !ls", "t = %time f()", "%%time"])
+def test_lines_for_ipython_fail_no_exercise(line: str, tmp_path: Path):
+    found = answer(f"{line}\n{RIGHT}", folder=tmp_path)
+    assert found.source.startswith("def shrinkage") and not found.problem
+
+
+def test_files_of_one_name_are_of_the_students_of_their_folders(tmp_path: Path):
+    files = [write(tmp_path / name / "00_kd.ipynb", RIGHT, CHECK) for name in ("anna", "ben")]
+    assert [student for student, _ in marks.found(files)] == ["anna", "ben"]
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

@@ -234,6 +234,20 @@ def test_bad_input_gets_a_sentence(tmp_path, capsys):
         check.look(tmp_path)
 
 
+def test_a_folder_of_other_things_is_left_alone(root, tmp_path):
+    (tmp_path / "www-source").mkdir()
+    theirs = [tmp_path / "www" / "my_page.html", tmp_path / "www-source" / "thesis.tex"]
+    theirs[0].parent.mkdir()
+    for path in theirs:
+        path.write_text("mine")
+    with pytest.raises(ValueError, match="no site"):
+        build.build(root, tmp_path / "www")
+    for _ in range(2):  # into a new folder, and then over the site that is there
+        build.build(root, tmp_path / "www" / "course")
+    assert all(path.read_text() == "mine" for path in theirs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["www", "www-source"]
+
+
 # --- executed copies ------------------------------------------------------------------------------
 
 

@@ -175,6 +175,19 @@ def test_every_preset_is_handed_out_as_the_lab_reads_it(tmp_path: Path):
     assert page.count("<textarea") == len(found) and fetched(page) == []
 
 
+def test_a_copy_of_another_budget_is_not_projected(tmp_path: Path, capsys):
+    source = ROOT / "notebooks" / "00_kd.ipynb"
+    nb, executed = notebooks.read(source), tmp_path / "course"
+    executed.mkdir()
+    command = ["teach", "--only", "00_kd", "--kinds", "pages", "--executed", str(executed)]
+    command += ["--notebooks", str(source.parent), "--out", str(tmp_path)]
+    for budget, said in (("ci", "no copy is up to date"), ("lesson", "explorers as they ran")):
+        nb.metadata["kdlab"] = {"made_of": course.made_of(source, {"budget": budget})}
+        (executed / source.name).write_text(notebooks.text(nb), encoding="utf-8")
+        assert main(command) == 0
+        assert said in capsys.readouterr().out
+
+
 def home(name: str) -> Path:
     return ROOT / "kdlab" / "papers" / name
 

@@ -1,7 +1,7 @@
 """When a teacher overrules the label: a rule for one image, of this course, with its proof.
 
 Let z be the student's logits at which the whole loss of one image is lowest. There the gradient is
-0 at every logit. Subtract that of a wrong class k from that of the label y:
+0 at every logit. Subtract that of the label y from that of a wrong class k:
 
     (1 - alpha) (q_k - q_y + 1) + factor alpha / c (q_T,k - q_T,y - (p_k - p_y)) = 0
 

@@ -4,6 +4,7 @@ import argparse
 import io
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from kdlab.tools.notebooks import Notebook
 from kdlab.tools.site import source
 
 HERE = Path(__file__).parent  # with Sphinx's settings, conf.py
+MADE = ".kdlab-site"  # lies in a folder that this command may empty
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -48,7 +50,8 @@ def build(root: Path, out: Path, executed: Any = notebooks.read) -> tuple[int, l
         The number of pages, and what Sphinx complains of, such as links that lead nowhere.
 
     Raises:
-        ValueError: a package is missing, or `root` is no repository of the course.
+        ValueError: a package is missing, `root` is no repository of the course, or `out` holds
+            something else than a site.
     """
     try:
         import furo  # noqa: F401
@@ -59,13 +62,16 @@ def build(root: Path, out: Path, executed: Any = notebooks.read) -> tuple[int, l
     except ImportError as error:
         raise ValueError(f"the site needs {error.name}: make site installs it.") from None
     out = out.resolve()
-    read, kept = (out.with_name(f"{out.name}-{what}") for what in ("source", "doctrees"))
-    n = source.gather(root.resolve(), read, executed)
-    for old in (out, kept):  # so that no page stays that is none any more
-        shutil.rmtree(old, ignore_errors=True)
-    said = io.StringIO()
-    with patch_docutils(HERE), docutils_namespace():  # or a second site would find its traces
-        Sphinx(read, HERE, out, kept, "html", status=None, warning=said, freshenv=True).build()
-    shutil.rmtree(kept)
+    if out.exists() and not (out / MADE).exists() and any(out.iterdir()):
+        raise ValueError(f"{out} holds files that are no site; choose a new or an empty folder.")
+    with tempfile.TemporaryDirectory() as beside:
+        read, kept = (Path(beside).resolve() / what for what in ("source", "doctrees"))
+        n = source.gather(root.resolve(), read, executed)
+        shutil.rmtree(out, ignore_errors=True)  # so that no page stays that is none any more
+        out.mkdir(parents=True)
+        (out / MADE).touch()
+        said = io.StringIO()
+        with patch_docutils(HERE), docutils_namespace():  # or a second site would find its traces
+            Sphinx(read, HERE, out, kept, "html", status=None, warning=said, freshenv=True).build()
     lines = COLOURS.sub("", said.getvalue()).replace(f"{read}/", "").splitlines()
     return n, [line for line in lines if line.strip()]

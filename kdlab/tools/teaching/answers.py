@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from IPython.core.inputtransformer2 import TransformerManager
+
 from kdlab.tools import notebooks
 
 
@@ -58,10 +60,13 @@ def _statements(found: ast.Module | str) -> list[ast.stmt]:
 
 
 def _parse(cell: str) -> ast.Module | str:
-    """Return a cell as syntax, with IPython's own lines taken out; or what is wrong with it."""
+    """Return a cell as syntax, with IPython's own lines taken out; or what is wrong with it.
+
+    ``%time f()``, ``x = !ls`` and ``f?`` become calls of get_ipython, which run nowhere here.
+    """
     lines = ["" if line.lstrip().startswith(("%", "!")) else line for line in cell.splitlines()]
     try:
-        return ast.parse("\n".join(lines))
+        return ast.parse(TransformerManager().transform_cell("\n".join(lines)))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         where = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
         return f"the cell is not Python{where}: {getattr(error, 'msg', error)}."

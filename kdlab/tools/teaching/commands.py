@@ -39,17 +39,18 @@ def add(commands: Any, only: argparse.ArgumentParser) -> None:
 
 
 def _teach(args: argparse.Namespace) -> int:
-    from kdlab.tools import notebooks
+    from kdlab.tools import course, notebooks
     from kdlab.tools.teaching import project, settings
 
     args.out.mkdir(parents=True, exist_ok=True)
     for path in notebooks.of_papers(notebooks.find(args.notebooks, args.only)):
         if "pages" in args.kinds:
             run = args.executed / path.name
-            source = run if run.exists() else path
-            page = project.to_page(notebooks.read(source), path.stem)
+            lively = any(course.is_fresh(run, path, {"budget": b}) for b in ("lesson", "long"))
+            page = project.to_page(notebooks.read(run if lively else path), path.stem)
             write_atomic(args.out / f"{path.stem}-projector.html", page.encode())
-            how = "explorers as they ran" if source == run else "pictures only: make course first"
+            why = "no copy is up to date" if run.exists() else "make course first"
+            how = "explorers as they ran" if lively else f"pictures only: {why}"
             print(f"{args.out / path.stem}-projector.html: {how}", flush=True)
     if "settings" in args.kinds:
         for found in settings.hand_outs():

@@ -28,7 +28,8 @@ class Mark:
 def found(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     """Return (student, file) of all notebooks in files and folders.
 
-    In a folder each folder below it is a student's; a file in it is named after its student.
+    In a folder each folder below it is a student's; a file in it is named after its student. A file
+    that is given and says no name, 00_kd.ipynb, is of the student after whom its folder is named.
 
     Raises:
         ValueError: a path does not exist, or there is no notebook in all of them.
@@ -38,23 +39,26 @@ def found(paths: Iterable[Path]) -> list[tuple[str, Path]]:
         if not path.exists():
             raise ValueError(f"{path} does not exist; give notebooks, or a folder of them.")
         if path.is_file():
-            pairs.append((_named(path), path))
+            pairs.append((_named(path) or path.resolve().parent.name or path.stem, path))
             continue
         for file in sorted(path.rglob("*.ipynb")):
             inner = file.relative_to(path).parts
             if ".ipynb_checkpoints" not in inner:
-                pairs.append((inner[0] if len(inner) > 1 else _named(file), file))
+                pairs.append((inner[0] if len(inner) > 1 else _named(file) or file.stem, file))
     if not pairs:
         raise ValueError("there is no notebook (.ipynb); give notebooks, or a folder of them.")
     return pairs
 
 
 def _named(path: Path) -> str:
-    """Return a file's name without what the course calls it: "00_kd anna.ipynb" is Anna's."""
+    """Return a file's name without what the course calls it: "00_kd anna.ipynb" is Anna's.
+
+    Empty where nothing else stands in it.
+    """
     name = path.stem
     for stem in EXERCISES:
         name = name.replace(stem, "")
-    return name.strip(" _-.()") or path.stem
+    return name.strip(" _-.()")
 
 
 def mark(
