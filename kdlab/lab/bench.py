@@ -10,13 +10,13 @@ from kdlab.fingerprint import fingerprint
 from kdlab.lab import pace
 from kdlab.lab.book import Book
 from kdlab.lab.hand_out import MOST_ROWS, settings
-from kdlab.lab.job import Job
+from kdlab.lab.job import Job, frozen
 from kdlab.lab.methods import chosen
 from kdlab.lab.rows import MINE, Row, Stock
 from kdlab.lab.training import Training
 from kdlab.runs.compare import run_path
 from kdlab.show.falling import FIRST
-from kdlab.store import read_row
+from kdlab.store import cache_dir, check_writable, read_row
 
 
 @dataclass
@@ -73,7 +73,6 @@ class Bench:
                 raise ValueError(f"a lab has at most {MOST_ROWS} arms; remove one.")
             self.last = who = self.last + 1
         self.tracks[who] = Track(row)
-        self.training.failures.pop(who, None)
         self.look([who])
         return who
 
@@ -145,14 +144,19 @@ class Bench:
             entry = {"key": track.key, "seed": seed, "method": row.method, "words": words}
             entry |= {"settings": settings([row], self.replicates), "expected": long}
             long *= pace.learned(runs, row.method)
-            run, path = row.run(self.stock), track.paths[seed]
+            run, path = frozen(row.run(self.stock)), track.paths[seed]
             jobs.append(Job(who, run, seed, path, words, long, entry, needs))
         return jobs
 
     def train(self) -> bool:
-        """Begin to train what is missing; return whether there is anything, and nobody trains."""
+        """Begin to train what is missing; return whether there is anything, and nobody trains.
+
+        Raises:
+            OSError: the cache cannot be written; said in a sentence, before anything trains.
+        """
         if self.training.busy:
             return False
+        check_writable(cache_dir() / "runs")
         homes = {name: choice.home[0] for name, choice in self.stock.methods.items()}
         own = [w for w, t in self.tracks.items() if not homes[t.row.method].startswith("kdlab.")]
         self.look(own)  # a function that it calls may have changed, too

@@ -20,8 +20,10 @@ COLUMNS = [  # of a run: `expected` are the seconds that were foreseen
     *("accuracy", "nll", "ece", "seconds", "expected"),
 ]
 TABLE = f"""
-PRAGMA application_id = {MARK};
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs ({", ".join(COLUMNS)}, PRIMARY KEY (key, seed));
+PRAGMA application_id = {MARK};
+COMMIT;
 """
 
 
@@ -31,9 +33,14 @@ class Book:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or home_dir() / "lab.sqlite"
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a table: until the first run is kept, the file is missing or empty."""
+        return self.path.exists() and self.path.stat().st_size > 0
+
     def mend(self) -> str:
         """Set a damaged or foreign file aside; return in a sentence where it is now, or ""."""
-        if not self.path.exists():
+        if not self.begun:
             return ""
         try:
             with self._opened() as db:
@@ -73,7 +80,7 @@ class Book:
 
     def runs(self) -> pd.DataFrame:
         """Return one row a run, the latest first, with the reader's note."""
-        if not self.path.exists():
+        if not self.begun:
             return pd.DataFrame(columns=COLUMNS)
         with self._opened() as db:
             return pd.read_sql_query("SELECT * FROM runs ORDER BY at DESC, rowid DESC", db)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 from kdlab.lab.book import Book
 from kdlab.runs.compare import run_one
 from kdlab.runs.workers import prepare
 from kdlab.store import read_row
 
-Ended = tuple[str, float]  # what went wrong with a run, and the seconds it took
+Ended = tuple[str, str, float]  # what went wrong with a run, with the book, and the seconds
 
 
 @dataclass(eq=False)
@@ -41,6 +43,14 @@ class Job:
     killed: int = 0
 
 
+def frozen(arm: Any) -> Any:
+    """Return `arm` as a worker would get it now: what a cell changes later does not reach it."""
+    try:
+        return cloudpickle.loads(cloudpickle.dumps(arm))
+    except Exception:  # what cannot be sent says so where it is sent
+        return arm
+
+
 def begin() -> None:
     """Start a worker. Whoever interrupts a cell does not mean the training beside it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -55,15 +65,15 @@ def work(job: Job, book: Path | None) -> Ended:
     """
     started = time.perf_counter()
     told = run_one(job.arm, job.seed, job.words, job.path) or ""
-    told = told or (enter(job, Book(book)) if book else "")
-    return told, time.perf_counter() - started
+    lost = enter(job, Book(book)) if book and not told else ""
+    return told, lost, time.perf_counter() - started
 
 
 def enter(job: Job, book: Book) -> str:
-    """Write a run into the book, if it has finished; return what went wrong."""
+    """Write a run into the book, if it has finished; return in a sentence what went wrong."""
     try:
         if job.entry and (row := read_row(job.path)) is not None:
             book.keep(job.entry, row)
     except (sqlite3.Error, OSError) as error:
-        return f"it is kept, but not in the lab book {book.path}: {error}"
+        return f"A run is kept, but not in the lab book {book.path}: {error}."
     return ""

@@ -88,6 +88,7 @@ class Lab {
 
   ask(message, text = "") {
     this.say(text);
+    this.pending = text;
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => this.say(LATER, true), PATIENCE);
     this.model.send(message);
@@ -103,10 +104,25 @@ class Lab {
     this.since = Date.now();
     const { said, training } = this.state, ended = { done: "All runs have ended.",
       stopped: "Stopped. What has finished is kept; Train goes on from there." }[training.state];
+    this.forget();
     if (ended && this.before && this.before !== training.state) this.say(ended);
-    else if (said.n !== this.last) this.say(said.field ? "" : said.text, said.bad);
+    else if (said.n !== this.last && (said.text || this.waits())) {
+      this.say(said.field ? "" : said.text, said.bad);
+    }
     Object.assign(this, { last: said.n, before: training.state });
     this.draw();
+  }
+
+  // Whether what is said is only that an answer is awaited.
+  waits() { return [this.pending, LATER].includes(this.status.textContent); }
+
+  // Images and costs are of certain arms; costs are of certain runs, too.
+  forget() {
+    const { rows } = this.state, known = JSON.stringify(rows.map((r) => [r.id, r.plain, r.stale]));
+    const counted = known + rows.map((row) => row.dots.length);
+    if (this.known !== known) this.images = this.costs = null;
+    if (this.counted !== counted && this.view === "costs") this.model.send({ do: "costs" });
+    Object.assign(this, { known, counted });
   }
 
   hear(message) {
@@ -118,7 +134,8 @@ class Lab {
     const field = this.root.querySelector(".given");
     if (!["python", "settings"].includes(message.what) || !field) return;
     field.select();
-    navigator.clipboard?.writeText(message.text).then(
+    const copied = navigator.clipboard?.writeText(message.text) ?? Promise.reject(); // plain http
+    copied.then(
       () => this.say("Copied."), () => this.say("The text is selected: press Ctrl and C to copy it."));
   }
 

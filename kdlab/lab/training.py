@@ -18,9 +18,9 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 
 from kdlab.lab.book import Book
-from kdlab.lab.cluster import Cluster
 from kdlab.lab.job import Ended, Job, begin, enter, work
 from kdlab.lab.pace import ONCE
+from kdlab.runs.cluster import Cluster
 from kdlab.runs.compare import KILLED
 from kdlab.runs.workers import replace_quietly
 
@@ -45,8 +45,8 @@ class Training:
         self.running: dict[Future[Ended], Job] = {}
         self.ended: list[Job] = []
         self.total = 0  # of jobs: those that wait, run or have ended
-        self.failures: dict[int, str] = {}  # row -> what went wrong first
-        self.notice = ""  # what went wrong with the training as a whole
+        self.failures: dict[str, str] = {}  # key of a row -> what went wrong first
+        self.notice = ""  # what went wrong with the training as a whole, or with the book
         self.pool: Any = None
         self.began = self.spent = self.planned = 0.0
         LIVE.add(self)
@@ -106,10 +106,8 @@ class Training:
         """Give free workers the first jobs whose teachers are there."""
         self._open()
         ready = [job for job in self.jobs if job.needs is None or job.needs.exists()]
-        if (
-            not ready and not self.running
-        ):  # a teacher was deleted meanwhile: who asks it, trains it
-            ready = list(self.jobs)
+        if not ready and not self.running:
+            ready = list(self.jobs)  # a teacher was deleted meanwhile: who asks it, trains it
         free = self.processes - len(self.running)
         if suspects := [job for job in ready if job.killed]:
             ready, free = suspects, 1 - len(self.running)
@@ -142,8 +140,8 @@ class Training:
     def _end(self, job: Job, future: Future[Ended]) -> None:
         """Note how a job ended."""
         try:
-            told, seconds = future.result()
-            told = told or (enter(job, self.book) if self.dask else "")
+            told, lost, seconds = future.result()
+            self.notice = (enter(job, self.book) if self.dask else lost) or self.notice
         except BrokenProcessPool:  # by which, nobody knows yet: each is tried again, alone
             told, seconds, self.pool = KILLED, 0.0, None
             job.killed += 1
@@ -164,9 +162,9 @@ class Training:
         """Note a failure; what depends on it, or would fail alike, is not tried."""
         hit = [j for j in self.jobs if j.needs == job.path] if job.who is None else [job]
         what = "its teacher" if job.who is None else "it"
-        for who in {j.who for j in hit if j.who is not None}:
-            self.failures.setdefault(who, f"In replicate {job.seed} {what} failed: {told}")
-            self.jobs = [j for j in self.jobs if j.who != who]
+        for key in {j.entry["key"] for j in hit}:
+            self.failures.setdefault(key, f"In replicate {job.seed} {what} failed: {told}")
+            self.jobs = [j for j in self.jobs if j.entry.get("key") != key]
 
     def _close(self) -> None:
         """Note how it ended; after *Stop* the workers are killed."""

@@ -49,7 +49,7 @@ def state(bench: Bench) -> dict[str, Any]:
     training, found = bench.training, {who: bench.shown(who) for who in bench.tracks}
     rows, pairs = [], {}
     for who, track in bench.tracks.items():
-        fault = track.fault or training.failures.get(who, "")
+        fault = track.fault or training.failures.get(track.key, "")
         row = {"id": who, "words": track.row.words(bench.stock), "plain": track.row.plain()}
         row |= {"fault": fault, "stale": track.stale, **results.dots(found[who])}
         row["doubt"] = next((r["doubt"] for r in found[who].values() if r.get("doubt")), "")

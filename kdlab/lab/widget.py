@@ -5,6 +5,7 @@ keeps is plain HTML: `lab.js` puts the live lab in its place as long as the kern
 notebook that is opened without a kernel shows a table, and no error.
 """
 
+import sqlite3
 import threading
 import uuid
 from collections.abc import Mapping
@@ -171,10 +172,13 @@ class Lab(anywidget.AnyWidget):
     # --- what is shown --------------------------------------------------------------------------
 
     def _moved(self) -> None:
-        """A training moved on; called from its thread."""
+        """A training moved on; called from its thread, which goes on where the book is locked."""
         with self._lock:
             self.bench.read()
-            self._push()
+            try:
+                self._push()
+            except sqlite3.Error as error:  # the next push shows the notice
+                self._notice = f"The lab book {self.bench.book.path} cannot be read: {error}."
 
     def _push(self) -> None:
         """Send what is to be seen. The lock keeps two threads from sending at once."""

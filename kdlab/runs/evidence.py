@@ -153,10 +153,8 @@ def measure(
     )
     if "correct" in made:
         made["rows"] = [test_rows(w.name, seed).astype(np.uint16) for seed in made["seed"]]
-    # Read anew: another command may have measured another world meanwhile.
-    now = current(notebook, comparison, name, folder, worlds)
-    parts = [part for part in (made, table, now) if len(part)]
-    whole = in_order(pd.concat(parts).drop_duplicates(KEYS), comparison)
+    now = current(notebook, comparison, name, folder, worlds)  # another command may have written
+    whole = in_order(joined(made, table, now), comparison)
     write(notebook, whole, command, folder)
     return whole
 
@@ -181,6 +179,12 @@ def current(
     return table
 
 
+def joined(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of all tables, each run once: as the first of them has it."""
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True).drop_duplicates(KEYS)
+
+
 def by_lack(missing: Mapping[str, list[int]]) -> dict[tuple[int, ...], list[str]]:
     """Return {replicates: the arms that lack just these}."""
     alike: dict[tuple[int, ...], list[str]] = {}
@@ -202,10 +206,9 @@ def with_shared(
         other = read(path.parent.name, path.stem, folder)
         other = other[(other["world"] == name) & (other["seed"] < replicates)]
         found += [other[other["stamp"] == s].assign(arm=arm) for arm, s in stamps.items()]
-    filled = [part for part in found if len(part)]
-    if not filled:
+    if not any(map(len, found)):
         return table
-    whole = pd.concat(filled, ignore_index=True).drop_duplicates(KEYS)
+    whole = joined(*found)
     whole.attrs["name"] = table.attrs["name"]
     return whole.dropna(axis=1, how="all")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kdlab.lab.book import Book
+from kdlab.lab.book import TABLE, Book
 from kdlab.store import home_dir
 
 ROW = {"accuracy": 91.5, "nll": 0.3, "ece": 2.0, "seconds": 4.0, "curve": [1, 2]}
@@ -70,6 +70,19 @@ def test_it_is_exported_as_csv():
 def test_an_empty_book_has_no_runs_and_no_file():
     book = Book()
     assert book.runs().empty and book.mend() == "" and not book.path.exists()
+
+
+def test_a_book_begins_whole_or_not_at_all(home: Path):
+    book = Book()
+    home.mkdir(parents=True)
+    book.path.touch()  # as it is while a worker begins it, or after a disk was full
+    assert book.mend() == "" and book.runs().empty and book.path.exists()
+    with pytest.raises(sqlite3.OperationalError), book._opened() as db:
+        db.execute("PRAGMA max_page_count = 1")
+        db.executescript(TABLE)
+    assert book.mend() == "" and book.runs().empty
+    book.keep(entry(), ROW)
+    assert len(book.runs()) == 1 and not book.mend()
 
 
 def foreign(path: Path) -> None:

@@ -148,6 +148,7 @@ def test_train_stop_restart_and_the_book(tmp_path: Path) -> None:
 
         here.run(2)
         expect(here.lab).to_contain_text("To train: 3 students", timeout=SLOW)
+        expect(here.lab.locator("table tbody tr")).to_have_count(3, timeout=SLOW)  # costs, anew
         here.button("Train").click()
         expect(here.lab).to_contain_text(re.compile("0 of 3 done, .* left"), timeout=SLOW)
         started = time.monotonic()

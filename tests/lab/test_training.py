@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 from kdlab.data import load
+from kdlab.fingerprint import fingerprint
 from kdlab.lab import view
 from kdlab.lab.job import work
 from kdlab.lab.rows import row_of
@@ -116,6 +118,50 @@ def test_a_job_on_its_way_to_a_worker_counts(make, monkeypatch):
     monkeypatch.setattr(training, "_submit", slowly)
     train(my_lab)
     assert totals == [2, 2] and my_lab.state["training"]["done"] == 2
+
+
+def ended(*result) -> Future:
+    future: Future = Future()
+    future.set_result(result)
+    return future
+
+
+def test_a_failure_stays_with_its_arm_whatever_number_that_has(make):
+    my_lab = make([LABELS | {"labels": 33}])
+    job, *waiting = my_lab.bench.jobs()
+    my_lab.bench.training._end(job, ended("it broke", "", 1.0))
+    assert "it broke" in my_lab.state["rows"][0]["fault"] and waiting
+    my_lab.bench.restart([row_of(KD | {"labels": 33}, my_lab.bench.stock)], 2)
+    my_lab._push()
+    assert not my_lab.state["rows"][0]["fault"]  # arm 1, and another one
+
+
+def test_a_book_that_cannot_be_written_stops_no_run(make):
+    my_lab = make([LABELS | {"labels": 33}])
+    training = my_lab.bench.training
+    job, *training.jobs = my_lab.bench.jobs()
+    training._end(job, ended("", "A run is kept, but not in the lab book.", 1.0))
+    assert len(training.jobs) == 1 and not my_lab.state["rows"][0]["fault"]
+    assert "lab book" in my_lab.state["training"]["notice"]
+
+
+def test_what_a_cell_changes_meanwhile_reaches_no_job(make):
+    here = {"__name__": "__main__"}
+    exec("W = 1.0\ndef mine(z_s, z_t, y):\n    return W * z_s.square().mean()", here)
+    my_lab = make([{"method": "mine", **TINY, "labels": 34}], methods={"mine": here["mine"]})
+    jobs = my_lab.bench.jobs()
+    here["W"] = 100.0
+    keys = {fingerprint(job.arm)[:16] for job in jobs if job.who}
+    assert keys == {job.entry["key"] for job in jobs if job.who}
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_the_training(make, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    my_lab = make([LABELS | {"labels": 33}])
+    monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OSError, match="KDLAB_CACHE"):
+        press(my_lab, "train")
+    assert not my_lab.bench.training.busy and "KDLAB_CACHE" in my_lab.state["said"]["text"]
 
 
 def test_an_arm_that_fails_says_why_and_the_others_go_on(make):
