@@ -154,8 +154,7 @@ def measure(
     if "correct" in made:
         made["rows"] = [test_rows(w.name, seed).astype(np.uint16) for seed in made["seed"]]
     now = current(notebook, comparison, name, folder, worlds)  # another command may have written
-    whole = in_order(joined(made, table, now), comparison)
-    write(notebook, whole, command, folder)
+    write(notebook, whole := in_order(joined(made, table, now), comparison), command, folder)
     return whole
 
 
