@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def command(port: int) -> tuple[list[str], dict[str, str]]:
     line = re.search(r"^\tJUPYTER_PATH=(\S+) \$\(BIN\)/voila (.+) \$\(ARGS\)$", MAKEFILE, re.M)
     assert line is not None
     options = [*line[2].split(), "--no-browser", f"--port={port}"]
-    path = line[1].replace("$(CURDIR)", str(ROOT))
+    (path,) = shlex.split(line[1].replace("$(CURDIR)", str(ROOT)))
     return [sys.executable, "-m", "voila", *options], {"JUPYTER_PATH": path}
 
 
