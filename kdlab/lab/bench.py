@@ -144,7 +144,7 @@ class Bench:
             entry = {"key": track.key, "seed": seed, "method": row.method, "words": words}
             entry |= {"settings": settings([row], self.replicates), "expected": long}
             long *= pace.learned(runs, row.method)
-            run, path = frozen(row.run(self.stock)), track.paths[seed]
+            run, path = row.run(self.stock), track.paths[seed]
             jobs.append(Job(who, run, seed, path, words, long, entry, needs))
         return jobs
 
@@ -160,7 +160,7 @@ class Bench:
         homes = {name: choice.home[0] for name, choice in self.stock.methods.items()}
         own = [w for w, t in self.tracks.items() if not homes[t.row.method].startswith("kdlab.")]
         self.look(own)  # a function that it calls may have changed, too
-        started = self.training.start(self.jobs())
+        started = self.training.start(frozen(self.jobs()))
         for track in self.tracks.values():
             track.stale = track.stale and not started
         return started

@@ -43,12 +43,15 @@ class Job:
     killed: int = 0
 
 
-def frozen(arm: Any) -> Any:
-    """Return `arm` as a worker would get it now: what a cell changes later does not reach it."""
+def frozen(jobs: list[Job]) -> list[Job]:
+    """Return `jobs` as workers would get them now: what a cell changes later does not reach them.
+
+    They are copied together, so that they share one copy of a teacher.
+    """
     try:
-        return cloudpickle.loads(cloudpickle.dumps(arm))
+        return list(cloudpickle.loads(cloudpickle.dumps(jobs)))
     except Exception:  # what cannot be sent says so where it is sent
-        return arm
+        return jobs
 
 
 def begin() -> None:

@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from kdlab.data import load
 from kdlab.fingerprint import fingerprint
 from kdlab.lab import view
-from kdlab.lab.job import work
+from kdlab.lab.job import frozen, work
 from kdlab.lab.rows import row_of
 from kdlab.models import build
 from kdlab.train.worlds import world
@@ -149,7 +149,7 @@ def test_what_a_cell_changes_meanwhile_reaches_no_job(make):
     here = {"__name__": "__main__"}
     exec("W = 1.0\ndef mine(z_s, z_t, y):\n    return W * z_s.square().mean()", here)
     my_lab = make([{"method": "mine", **TINY, "labels": 34}], methods={"mine": here["mine"]})
-    jobs = my_lab.bench.jobs()
+    jobs = frozen(my_lab.bench.jobs())
     here["W"] = 100.0
     keys = {fingerprint(job.arm)[:16] for job in jobs if job.who}
     assert keys == {job.entry["key"] for job in jobs if job.who}
