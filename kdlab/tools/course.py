@@ -162,7 +162,9 @@ def made_of(source: Path, given: dict[str, Any]) -> str:
 
 def is_fresh(path: Path, source: Path, given: dict[str, Any]) -> bool:
     """Tell whether the notebook at `path` is what `run` makes of `source` today, whole."""
-    kept = notebooks.read(path).metadata.get("kdlab", {}) if path.exists() else {}
+    if not path.exists():
+        return False
+    kept = notebooks.read(path).metadata.get("kdlab", {})
     return kept.get("made_of") == made_of(source, given)
 
 
