@@ -140,7 +140,7 @@ import sys, time
 from kdlab.runs.compare import compare
 
 def slow(seed):
-    time.sleep(0.3)
+    time.sleep(1)
     with open(sys.argv[1], "a") as file:
         file.write(f"{seed}\\n")
     return {"x": seed}

@@ -42,6 +42,7 @@ FLAGS = [
 ALL_CELLS = '{"windowingMode": "none"}'  # every cell is in the page, not only what is in view
 NO_NEWS = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
 SERVER_SECONDS, RUN_SECONDS, MOVE_SECONDS = 90, 240, 30
+expect.set_options(timeout=60_000)  # ms; where many processes share the cores, a page takes a while
 ERRORS = '[data-mime-type="application/vnd.jupyter.error"]'
 
 

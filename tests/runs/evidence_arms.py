@@ -35,7 +35,7 @@ def plain(r: Replicate) -> dict[str, Any]:
 
 
 def slow(r: Replicate) -> dict[str, Any]:
-    time.sleep(0.3)
+    time.sleep(0.6)
     note(r, "slow")
     return row(r, 2.0)
 

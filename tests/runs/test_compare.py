@@ -326,7 +326,7 @@ from kdlab.runs.compare import compare
 
 def slow(scale):
     def arm(seed):
-        time.sleep(0.4)
+        time.sleep(1)
         with open(sys.argv[1], "a") as file:
             file.write(f"{scale} {seed}\\n")
         return {"x": scale * seed}
@@ -645,7 +645,7 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_once(
     log: str, cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(seed: int) -> dict[str, Any]:
-        time.sleep(0.5)
+        time.sleep(1)
         with open(log, "a") as file:
             file.write(f"{seed} {os.getpid()}\n")
         return {"x": seed}
