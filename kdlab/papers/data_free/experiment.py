@@ -80,10 +80,11 @@ PLAIN: Arms = {  # the teacher has no batch norm
 }
 STANDING: Arms = {"labels": labels, "smoothing 0.1": partial(labels, smoothing=0.1), "KD": kd}
 PRIVACY: Arms = {f"{n} in its class": partial(leak, size=n) for n in SIZES}
-FEW = {"terms": TERMS, "inversion": INVERSION, "privacy": PRIVACY, "images": IMAGES}
-FEW |= {"records": MEANS, "plain": PLAIN}
-COMPARISONS = [Comparison("headline", HEADLINE, BOTH), Comparison("sources", SOURCES)]
-COMPARISONS += [Comparison(name, arms, replicates=5) for name, arms in FEW.items()]
+JUDGED = {"sources": SOURCES, "terms": TERMS, "inversion": INVERSION, "privacy": PRIVACY}
+SEEN = {"images": IMAGES, "records": MEANS, "plain": PLAIN}
+COMPARISONS = [Comparison("headline", HEADLINE, BOTH)]
+COMPARISONS += [Comparison(name, arms) for name, arms in JUDGED.items()]
+COMPARISONS += [Comparison(name, arms, replicates=5) for name, arms in SEEN.items()]
 COMPARISONS += [Comparison("standing", STANDING, BOTH)]
 
 NONE, NOT_READ, DI = "not in the papers", "stated; no number read", "DeepInversion"

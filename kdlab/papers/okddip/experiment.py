@@ -48,7 +48,7 @@ COMPARISONS = [
     Comparison("leader", {**ALONE, "OKDDip": okddip}, (*WORLDS, "natural"), replicates=None),
     Comparison("rivals", {"labels": labels, **BOTH}, WORLDS, replicates=10),
     Comparison("levels", LEVELS, replicates=10),
-    Comparison("targets", TARGETS, replicates=5),
+    Comparison("targets", TARGETS, replicates=10),
     Comparison("networks", NETWORKS, replicates=3),
     Comparison("slowly", SLOWLY, replicates=10),
 ]

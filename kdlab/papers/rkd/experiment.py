@@ -41,7 +41,7 @@ COMPARISONS = [
     Comparison("digits", FOUR),
     Comparison("clothes", FOUR, ("fashion5k",)),
     Comparison("photographs", FOUR, ("natural",), replicates=6),
-    Comparison("orders", ORDERS, replicates=5),
+    Comparison("orders", ORDERS),
     Comparison("unseen", UNSEEN | MARKS),
     Comparison("sphere", {"RKD, on the sphere": partial(unlabelled, unit="both")}, replicates=5),
 ]

@@ -47,8 +47,8 @@ COMPARISONS = [
     Comparison("clothes", {arm: ARMS[arm] for arm in (*FIRST, "smoothing at T")}, ("fashion5k",)),
     Comparison("photographs", {arm: ARMS[arm] for arm in FIRST}, ("natural",), replicates=6),
     Comparison("top", {"KD": kd, **LARGEST}, replicates=5),
-    Comparison("flipped", FLIPPED, replicates=5),
-    Comparison("geometry", {a: partial(geometry, told=a) for a in FIRST[:3]}, ("rot40",), 5),
+    Comparison("flipped", FLIPPED),
+    Comparison("geometry", {a: partial(geometry, told=a) for a in FIRST[:3]}, ("rot40",)),
     Comparison("teachers", {"KD": kd, **TEACHERS}, replicates=5),
 ]
 FACTOR, READING = "one of three factors (abstract)", "told by a public reading of its first version"
