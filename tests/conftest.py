@@ -45,10 +45,10 @@ def chrome() -> Iterator[Any]:
     """The system's browser, for pages from disk."""
     from playwright.sync_api import sync_playwright
 
-    from tests.notebooks.test_browser import FLAGS, chromium
+    from tests.notebooks.test_browser import FLAGS, LONG, chromium
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS, timeout=LONG)
         yield browser
         browser.close()
 

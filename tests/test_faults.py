@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,22 +141,33 @@ import sys, time
 from kdlab.runs.compare import compare
 
 def slow(seed):
-    time.sleep(1)
+    time.sleep(0.3 if seed < 4 else float(sys.argv[3]))
     with open(sys.argv[1], "a") as file:
         file.write(f"{seed}\\n")
     return {"x": seed}
 
+def draw(table):
+    if len(table) >= 2 and sys.argv[4] == "figure":
+        open(sys.argv[1] + ".drawing", "w").close()
+        time.sleep(600)
+
 if __name__ == "__main__":
-    print(compare({"a": slow}, 6, n_jobs=int(sys.argv[2])).to_json(orient="records"))
+    made = compare({"a": slow}, 6, n_jobs=int(sys.argv[2]), on_row=draw)
+    print(made.to_json(orient="records"))
 """
 
 
-def start(tmp_path: Path, n_jobs: int = 2) -> "subprocess.Popen[str]":
+def start(
+    tmp_path: Path, n_jobs: int = 2, last: float = 0.3, draws: str = "nothing"
+) -> "subprocess.Popen[str]":
+    """Start six runs, the two last of which take `last` seconds; a figure takes 600 s."""
     script = tmp_path / "slow.py"
     script.write_text(SLOW)
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command = [sys.executable, str(script), str(tmp_path / "log"), str(n_jobs)]
-    return subprocess.Popen(command, **pipes, start_new_session=True)
+    arguments = [str(x) for x in (tmp_path / "log", n_jobs, last, draws)]
+    return subprocess.Popen(
+        [sys.executable, str(script), *arguments], **pipes, start_new_session=True
+    )
 
 
 def rows_of(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
@@ -164,24 +176,28 @@ def rows_of(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
     return json.loads(out)
 
 
-def wait_for(count: int) -> None:
+def wait_for(there: Callable[[], bool]) -> None:
     until = time.monotonic() + 120
-    while time.monotonic() < until and len(list(cache_dir().rglob("*.npz"))) < count:
+    while time.monotonic() < until and not there():
         time.sleep(0.02)
+
+
+def stored() -> int:
+    return len(list(cache_dir().rglob("*.npz")))
 
 
 @fault(
     "The kernel is interrupted while `compare` trains",
     "One line says so; workers end; the same call goes on from there.",
 )
-def test_an_interrupt_keeps_finished_runs_and_ends_in_one_line(tmp_path: Path):
-    process = start(tmp_path)
-    wait_for(2)
+@pytest.mark.parametrize("draws", ["nothing", "figure"])
+def test_an_interrupt_keeps_finished_runs_and_ends_in_one_line(tmp_path: Path, draws: str):
+    process = start(tmp_path, last=600, draws=draws)
+    wait_for((tmp_path / "log.drawing").exists if draws == "figure" else lambda: stored() >= 2)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0 and "the same call goes on" in err.strip().splitlines()[-1]
-    done = len(list(cache_dir().rglob("*.npz")))
-    assert 2 <= done < 6
+    assert 2 <= stored() < 6
     assert [row["x"] for row in rows_of(start(tmp_path, 1))] == list(range(6))
 
 

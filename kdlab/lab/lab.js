@@ -8,6 +8,7 @@ const SHAPES = [
   "M0-6L6 0L0 6L-6 0z",
   "M-6-5H6L0 6z",
 ];
+const FREE = ["pointerup", "pointercancel", "keyup"]; // what ends a press
 const PATIENCE = 4000; // ms without an answer of the kernel
 const LATER = "The kernel has not answered yet: it is busy with another cell, or it has ended. " +
   "In the first case it will do this afterwards; in the second, run this cell again.";
@@ -80,6 +81,7 @@ class Lab {
     clearTimeout(this.waiting);
     this.model.off("change:state", this.changed);
     this.model.off("msg:custom", this.heard);
+    for (const kind of FREE) document.removeEventListener(kind, this.free, true);
   }
 
   get state() { return this.model.get("state"); }
@@ -170,11 +172,19 @@ class Lab {
     for (const kind of ["keydown", "keyup", "keypress"]) {
       this.root.addEventListener(kind, (event) => event.stopPropagation()); // b would add a cell
     }
+    // A press ends on the button where it began: none may be replaced in between.
+    const hold = ({ type, key, target }) => {
+      if (type === "pointerdown" || key === " ") this.pressed = target.closest("button");
+    };
+    for (const kind of ["pointerdown", "keydown"]) this.root.addEventListener(kind, hold);
+    const redraw = () => { this.pressed = null; this.draw(); };
+    this.free = () => this.pressed && setTimeout(redraw); // after its click
+    for (const kind of FREE) document.addEventListener(kind, this.free, true);
   }
 
   region(name, slice, make) {
     const part = this.regions[name], now = JSON.stringify(slice);
-    if (part.shown === now) return;
+    if (part.shown === now || (this.pressed && part.el.contains(this.pressed))) return;
     part.shown = now;
     const old = document.activeElement, inside = part.el.contains(old);
     const key = inside ? old.dataset.key : null, typed = inside && old.was !== old.value;

@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +99,12 @@ def compare(
     with bar(len(jobs), len(jobs) - len(missing), title) as progress:
         if on_row:
             on_row(found())
-        for failure in run_all(tasks, processes(n_jobs), title):
-            progress.update()
-            failures += [failure] if failure else []
-            if on_row:
-                on_row(found())
+        with ends_with_a_sentence(title):
+            for failure in run_all(tasks, processes(n_jobs)):
+                progress.update()
+                failures += [failure] if failure else []
+                if on_row:
+                    on_row(found())
     table = found()
     if failures:
         told = f"{len(jobs) - len(table)} of {len(jobs)} runs failed, the others are kept.\n"
@@ -168,15 +170,19 @@ def run_path(arm: Arm, seed: int, name: Any) -> Path:
         raise TypeError(f"arm {name!r}: {error}") from None
 
 
-def run_all(tasks: list[tuple[Any, ...]], n_jobs: int, title: str) -> Iterator[str | None]:
-    """Do `run_one` for all `tasks` in `n_jobs` processes; yield what it says, as they end.
-
-    Where the reader interrupts, the workers end, too: they would train on, unseen.
-    """
+def run_all(tasks: list[tuple[Any, ...]], n_jobs: int) -> Iterator[str | None]:
+    """Do `run_one` for all `tasks` in `n_jobs` processes; yield what it says, as they end."""
     try:
         yield from run_each(tasks, n_jobs)
     except BrokenProcessPool:  # finished runs are on disk; which one was killed, nobody knows
         yield KILLED
+
+
+@contextmanager
+def ends_with_a_sentence(title: str) -> Iterator[None]:
+    """Where the reader interrupts, end the workers, too: they would train on, unseen."""
+    try:
+        yield
     except KeyboardInterrupt:
         get_reusable_executor().shutdown(wait=False, kill_workers=True)
         told = f"{title} stopped; finished runs are kept, so the same call goes on from there."

@@ -12,7 +12,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page, expect
 
-from tests.lab.conftest import TINY
+from tests.lab.conftest import TINY, until
 from tests.notebooks.test_browser import browser, chromium, lab
 
 SLOW = 120_000  # ms; kernels and workers start slowly where many processes share the cores
@@ -33,6 +33,7 @@ class Desk:
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url, self.errors, self.asked = page, url, list[str](), set[str]()
         page.set_viewport_size({"width": 1366, "height": 768})
+        page.set_default_timeout(SLOW)
         page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.asked.add(request.url))
@@ -120,16 +121,14 @@ def test_train_stop_restart_and_the_book(tmp_path: Path) -> None:
         f"my_lab._press_add({ {'method': 'labels', **TINY, 'updates': 90_000}!r}); my_lab._push()"
     )
     own = LAB.replace("'labels': 20", "'labels': 30")  # whose teachers no other test has trained
-    with desk(tmp_path, own, "print('a', 'cell', 'ran')", slow) as here:
+    later = {"do": "draft", "row": {"method": "KD", **TINY}}
+    push = f"import threading\nthreading.Timer(2, my_lab._heard, [None, {later!r}, None]).start()"
+    with desk(tmp_path, own, f"{push}\nprint('a', 'cell', 'ran')", slow) as here:
         here.run(0)
         expect(here.button("Train")).to_be_visible(timeout=SLOW)
         expect(here.lab).to_contain_text("To train: 3 teachers and 6 students, ")
 
         here.button("Train").dblclick()  # the second click neither starts nor stops anything
-        expect(here.button("Stop")).to_have_attribute("aria-disabled", "false", timeout=SLOW)
-        here.run(1)  # the kernel is free meanwhile
-        expect(here.page.get_by_text("a cell ran")).to_be_visible(timeout=SLOW)
-        assert here.button("Train").get_attribute("aria-disabled") == "true"
         here.says("All runs have ended.")
         assert dots(here, 1).count() == dots(here, 2).count() == 3
         expect(here.lab).to_contain_text(re.compile(r"Arm 2 minus arm 1: .* points, n = 3: "))
@@ -150,7 +149,13 @@ def test_train_stop_restart_and_the_book(tmp_path: Path) -> None:
         expect(here.lab.locator("table tbody tr")).to_have_count(3, timeout=SLOW)  # costs, anew
         here.button("Train").click()
         expect(here.lab).to_contain_text(re.compile("0 of 3 done, .* left"), timeout=SLOW)
-        here.button("Stop").click()
+        here.run(1)  # the kernel is free meanwhile
+        expect(here.page.get_by_text("a cell ran")).to_be_visible(timeout=SLOW)
+        assert here.button("Train").get_attribute("aria-disabled") == "true"
+        here.button("Stop").hover()
+        here.page.mouse.down()  # what moves on before the button is let go takes nothing from it
+        expect(here.lab.locator(".words")).to_contain_text("KD, T 4", timeout=SLOW)
+        here.page.mouse.up()
         here.says("Stopped. What has finished is kept")
         assert dots(here, 1).count() == 3 and dots(here, 3).count() == 0  # it waited for no run
         assert wide(here.page) == []
@@ -179,9 +184,10 @@ def test_train_stop_restart_and_the_book(tmp_path: Path) -> None:
         here.says("Deleted from the lab book.")
 
         here.page.keyboard.press("Control+s")
-        here.page.wait_for_timeout(1000)
+        until(lambda: "n = 3" in (tmp_path / "course" / "n.ipynb").read_text())
         for session in api(here.url, "/api/sessions"):
             api(here.url, f"/api/sessions/{session['id']}", "DELETE")
+        here.page.goto("about:blank")
         here.errors.clear()  # the kernel that was ended is missed
         here.open()
         expect(here.page.get_by_text("Run this cell in JupyterLab to use it.")).to_be_visible()
@@ -237,6 +243,7 @@ def test_by_keyboard_alone_with_a_loss_of_ones_own(tmp_path: Path) -> None:
         here.button("Copy settings").click()
         text = lab.get_by_label("Settings of these arms").input_value()
         assert len(json.loads(text)["rows"]) == 2
+        here.says(re.compile("Copied|press Ctrl"))
         asked = json.loads(text) | {"rows": [{"method": "labels", **TINY, "labels": 30}]}
         lab.get_by_label("Settings to paste").fill(json.dumps(asked))
         here.button("Paste settings").click()

@@ -236,7 +236,7 @@ def test_stop_ends_within_a_second_and_loses_nothing(make):
         beats += 1
     took = time.monotonic() - started
     assert took < 1 or busy(), f"{took:.1f} s"
-    assert my_lab.state["training"]["state"] == "stopped"
+    until(lambda: my_lab.state["training"]["state"] == "stopped")
     assert len(numbers(my_lab)[1]) == 2 and numbers(my_lab)[2] == []
     assert len(my_lab.bench.book.runs()) == 2
     assert "2 students" in my_lab.state["plan"]

@@ -42,6 +42,7 @@ FLAGS = [
 ALL_CELLS = '{"windowingMode": "none"}'  # every cell is in the page, not only what is in view
 NO_NEWS = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
 SERVER_SECONDS, RUN_SECONDS, MOVE_SECONDS = 90, 240, 30
+VIEW, LONG = {"width": 1400, "height": 900}, 120_000  # px; ms for a start of the browser
 expect.set_options(timeout=60_000)  # ms; where many processes share the cores, a page takes a while
 ERRORS = '[data-mime-type="application/vnd.jupyter.error"]'
 
@@ -134,7 +135,7 @@ def browser(folder: Path) -> Iterator[Page]:
     path = chromium()
     with sync_playwright() as play:
         context = play.chromium.launch_persistent_context(
-            folder, executable_path=path, args=FLAGS, viewport={"width": 1400, "height": 900}
+            folder, executable_path=path, args=FLAGS, viewport=VIEW, timeout=LONG
         )
         try:
             yield context.pages[0]

@@ -249,6 +249,7 @@ def test_a_worker_that_is_killed_is_told_and_finished_runs_are_kept(log: str, se
 
     def deadly(seed: int) -> dict[str, Any]:
         if os.getpid() != parent:
+            time.sleep(1)  # until all tasks are given out
             os.kill(os.getpid(), signal.SIGKILL)
         return {"accuracy": 1.0}
 
@@ -326,7 +327,7 @@ from kdlab.runs.compare import compare
 
 def slow(scale):
     def arm(seed):
-        time.sleep(1)
+        time.sleep(0.4 if seed < 3 else float(sys.argv[3]))
         with open(sys.argv[1], "a") as file:
             file.write(f"{scale} {seed}\\n")
         return {"x": scale * seed}
@@ -362,7 +363,7 @@ def test_a_killed_comparison_goes_on_where_it_stopped(tmp_path: Path, log: str) 
     script = tmp_path / "slow.py"
     script.write_text(SLOW)
     runs = tmp_path / "cache" / "runs"
-    process = start(script, log, "2", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(script, log, "2", "600", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while time.monotonic() < until and len(list(runs.glob("*.npz"))) < 3:
         time.sleep(0.02)
@@ -371,7 +372,7 @@ def test_a_killed_comparison_goes_on_where_it_stopped(tmp_path: Path, log: str) 
     stored = len(list(runs.glob("*.npz")))
     assert 3 <= stored < 8, "the kill came too early or too late to say anything"
     trained(log)
-    table = json.loads(finished(start(script, log, "1")))
+    table = json.loads(finished(start(script, log, "1", "0.4")))
     assert len(trained(log)) == 8 - stored
     assert [(row["arm"], row["seed"], row["x"]) for row in table] == [
         (arm, seed, scale * seed) for arm, scale in (("a", 2), ("b", 3)) for seed in range(4)
@@ -494,7 +495,7 @@ def test_a_changed_loss_in_a_notebook(tmp_path: Path, log: str) -> None:
         cells = [nbformat.v4.new_code_cell(source) for source in sources]
         nb = nbformat.v4.new_notebook(cells=cells)
         where = {"metadata": {"path": str(tmp_path)}}
-        return nbclient.NotebookClient(nb, timeout=60, resources=where).execute()
+        return nbclient.NotebookClient(nb, timeout=180, resources=where).execute()
 
     nb = executed()
     assert printed(nb, 4) == ["[2.0, 4.0, 0.0, 0.0]"]
@@ -645,21 +646,24 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_once(
     log: str, cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(seed: int) -> dict[str, Any]:
-        time.sleep(1)
+        time.sleep(0.3)
+        if seed == 2 and not Path(held).exists():
+            Path(held).write_text(str(os.getpid()))
+            time.sleep(600)  # whoever makes it first is killed in the middle of it
         with open(log, "a") as file:
-            file.write(f"{seed} {os.getpid()}\n")
+            file.write(f"{seed}\n")
         return {"x": seed}
 
-    killed = []
+    killed, held = [], str(Path(log).with_name("held.txt"))
 
     def kill(table: pd.DataFrame) -> None:
-        if len(table) >= 2 and not killed:
-            killed.append(int(Path(log).read_text().split()[1]))
+        if len(table) >= 4 and not killed:
+            killed.append(int(Path(held).read_text()))
             os.kill(killed[0], signal.SIGKILL)
 
     with joblib.parallel_config(backend="dask"):
         on_cluster = compare({"a": slow}, 8, on_row=kill)
-    made = [int(line.split()[0]) for line in Path(log).read_text().splitlines()]
+    made = [int(line) for line in Path(log).read_text().splitlines()]
     assert killed and sorted(made) == list(range(8)), "a run was lost, or made twice"
     monkeypatch.setenv("KDLAB_CACHE", str(tmp_path / "other"))
     pd.testing.assert_frame_equal(on_cluster, compare({"a": slow}, 8, n_jobs=1))

@@ -45,7 +45,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         asked, more = command(probe.getsockname()[1])
-    settings = environment(folder) | more | {"PYTHONPATH": str(ROOT)}
+    own = {"KDLAB_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}  # nothing is trained yet
+    settings = environment(folder) | more | own
     log = folder / "log"
     with log.open("wb") as out:
         server = subprocess.Popen(asked, cwd=ROOT, env=settings, stdout=out, stderr=out)

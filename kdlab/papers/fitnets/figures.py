@@ -94,6 +94,8 @@ def peek(
     before = logits_of(whole, x)
     fit(method, r.data, recipe(r, longer), r.r)
     after, f_s = logits_of(whole, x), logits_of(method.part, x)
+    seen = after[:, lively].std(dim=(0, 2, 3)).argsort(descending=True, stable=True)
+    lively = lively[seen]  # a channel whose ReLU never opened comes last
     errors = {
         n: (hint_loss(before, f_t, n).item(), hint_loss(after, f_t, n).item()) for n in REDUCTIONS
     }

@@ -24,6 +24,8 @@ WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll("article *")].filter((el) =>
     el.getBoundingClientRect().right > innerWidth + 1).slice(0, 3).map((el) =>
     `${el.tagName.toLowerCase()}.${el.className}`)"""
+DRAWN = """() => new Promise((done) => requestAnimationFrame(() =>
+  requestAnimationFrame(() => requestAnimationFrame(done))))"""
 DEAD = """() => [...document.querySelectorAll("[id^=explorer-]")].filter((el) =>
   !el.querySelector(".kdlab-explorer")).map((el) => el.id)"""
 
@@ -89,7 +91,7 @@ def _seen(here: Any, size: tuple[int, int], scheme: str, axe: Any) -> Iterator[s
     here.set_viewport_size({"width": size[0], "height": size[1]})
     here.emulate_media(color_scheme=scheme)
     here.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
-    here.wait_for_timeout(100)  # an explorer draws itself anew when its width changes
+    here.evaluate(DRAWN)  # an explorer draws itself anew when its width changes
     at = f"at {size[0]} px, {scheme}"
     yield from (f"{el} makes it scroll sideways {at}" for el in here.evaluate(WIDE))
     yield from (f"{name} is not alive {at}" for name in here.evaluate(DEAD))

@@ -78,6 +78,8 @@ def test_a_peek_knows_sizes_maps_and_errors(pairs):
         assert found.weights["conv"] == found.kernel**2 * 8 * c
         assert found.weights["dense"] == 8 * guided[1] ** 2 * c * h * w
         assert all(f.shape[2:] == (h, w) for f in found.maps.values())
+        spread = found.maps["after"].std(dim=(0, 2, 3))
+        assert (spread.diff() <= 0).all()  # what is shown first is a prediction that has begun
         assert set(found.errors) == set(REDUCTIONS)
         before, after = found.errors["mean"]
         assert found.errors["half sum"][0] == pytest.approx(c * h * w / 2 * before, rel=1e-4)
