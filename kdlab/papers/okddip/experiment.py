@@ -77,7 +77,7 @@ TOLD = {  # what a claim says, and what the paper has on it
     ),
     "ensemble": ("The peers together beat ONE's members together.", "said so; no number"),
     "detach": ("Not detached, the peers are farther apart.", f"{NO}; asked by the code"),
-    "kd": ("The leader beats KD from a large teacher of many times its cost.", NO),
+    "kd": ("The leader beats KD from a far larger teacher, trained first.", NO),
     "smoothing": ("The leader beats label smoothing.", f"{NO}; control"),
     "trunk": ("Separate networks are farther apart than branches.", "a figure; no number"),
     "slowly": ("At half the rate, too, the leader beats the plain net.", f"{NO}; control"),
