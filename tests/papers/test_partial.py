@@ -41,6 +41,17 @@ def test_the_rules_work_without_evidence(stem: str, tmp_path: Path) -> None:
     assert 3 <= rows["primary"].sum() <= 6
 
 
+@pytest.mark.parametrize("stem", list(experiments()))
+def test_a_primary_claim_stands_on_enough_replicates(stem: str) -> None:
+    """The table of outcomes says so: ten at least, in photographs six."""
+    paper = experiments([stem])[stem]
+    judged = judge(paper.claims(tables(stem, paper.COMPARISONS)), stem)
+    few = judged[judged["primary"] & (judged["n"] > 0)].query(
+        "n < 6 or n < 10 and world != 'natural'"
+    )
+    assert few[["claim", "world", "n"]].values.tolist() == []
+
+
 def first_world(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the first world."""
     return table[table["world"] == table["world"].iloc[0]] if len(table) else table
