@@ -27,7 +27,7 @@ from kdlab.train.gate import Suspicion
 from kdlab.train.worlds import WORLDS, Replicate, World, replicate, world
 
 Arm = Callable[[Replicate], Mapping[str, Any]]
-DISTANCE = 4.0  # points of accuracy that a run may be off on another machine; 0 on an equal one
+DISTANCE = 4.0  # points of accuracy; a run may be off by as much on another machine
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ def spot_check(
 
     Returns:
         comparison, world, arm, seed, kept and again (test accuracy in %), gap (points). It should
-        be 0 on an equal machine, and at most DISTANCE on another one.
+        be 0 on an equal machine, and on another one at most DISTANCE, or what two seeds differ by.
     """
     rows = [
         row | {"comparison": c.name, "job": InWorld(c.arms[row["arm"]], world(row["world"]))}
