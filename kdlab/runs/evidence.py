@@ -27,7 +27,7 @@ from kdlab.train.gate import Suspicion
 from kdlab.train.worlds import WORLDS, Replicate, World, replicate, world
 
 Arm = Callable[[Replicate], Mapping[str, Any]]
-DISTANCE = 4.0  # points of accuracy; a run may be off by as much on another machine
+DISTANCE = 4.0  # points of accuracy; any run may be off by as much on another machine
 
 
 @dataclass(frozen=True)
@@ -288,19 +288,33 @@ def spot_check(
     """Train `runs` rows of evidence again, drawn by `seed`, and set both numbers side by side.
 
     Returns:
-        comparison, world, arm, seed, kept and again (test accuracy in %), gap (points). It should
-        be 0 on an equal machine, and on another one at most DISTANCE, or what two seeds differ by.
+        comparison, world, arm, seed, kept and again (test accuracy in %), gap and spread (points):
+        the standard deviation over the seeds of the evidence. On an equal machine the gap should
+        be 0, and on another one at most `allowed`.
     """
-    rows = [
-        row | {"comparison": c.name, "job": InWorld(c.arms[row["arm"]], world(row["world"]))}
-        for c in comparisons
-        for row in read(notebook, c.name, folder).to_dict("records")
-        if row["world"] in worlds and row["arm"] in c.arms
-    ]
+    rows = []
+    for c in comparisons:
+        table = read(notebook, c.name, folder)
+        if "accuracy" in table:
+            table["spread"] = table.groupby(["world", "arm"])["accuracy"].transform("std").round(2)
+        rows += [
+            row | {"comparison": c.name, "job": InWorld(c.arms[row["arm"]], world(row["world"]))}
+            for row in table.to_dict("records")
+            if row["world"] in worlds and row["arm"] in c.arms
+        ]
     drawn = [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))[:runs]]
-    facts = pd.DataFrame(drawn, columns=["comparison", *KEYS, "accuracy"])
+    facts = pd.DataFrame(drawn, columns=["comparison", *KEYS, "accuracy", "spread"])
     jobs = [(row["job"], row["seed"]) for row in drawn]
     again = list(trained_again(jobs, n_jobs)["accuracy"]) if jobs else []
     facts = facts.rename(columns={"accuracy": "kept"}).assign(again=again)
     gap = (facts["kept"] - facts["again"]).abs().astype(float)
-    return facts.assign(gap=gap.round(6))  # kept is read from text: 1e-14 would mean nothing
+    # kept is read from text: 1e-14 would mean nothing; the spread comes last, to be read beside it
+    return facts.assign(gap=gap.round(6), spread=facts.pop("spread"))
+
+
+def allowed(found: pd.DataFrame) -> pd.Series:
+    """Return by how much each run of a spot check may be off on another machine, in points.
+
+    There it is as another seed is, and where runs of one arm lie far apart, so may these two.
+    """
+    return (3 * found["spread"]).clip(lower=DISTANCE).fillna(DISTANCE)
