@@ -4,18 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 
 from kdlab.data import Data, load
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-
-
-def busy() -> bool:
-    """Tell whether more wants to compute here than there are cores: then no time means anything."""
-    return psutil.getloadavg()[0] > 0.75 * (psutil.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

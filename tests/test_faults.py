@@ -7,8 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from tests import faults
 from tests.data import test_data
 from tests.faults import fault
 from tests.lab import test_training  # noqa: F401 - their rows stand in the table
+from tests.lab.conftest import until
 from tests.notebooks import test_notebook_00  # noqa: F401
 from tests.runs import test_compare, test_evidence  # noqa: F401
 
@@ -176,12 +175,6 @@ def rows_of(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
     return json.loads(out)
 
 
-def wait_for(there: Callable[[], bool]) -> None:
-    until = time.monotonic() + 120
-    while time.monotonic() < until and not there():
-        time.sleep(0.02)
-
-
 def stored() -> int:
     return len(list(cache_dir().rglob("*.npz")))
 
@@ -193,7 +186,7 @@ def stored() -> int:
 @pytest.mark.parametrize("draws", ["nothing", "figure"])
 def test_an_interrupt_keeps_finished_runs_and_ends_in_one_line(tmp_path: Path, draws: str):
     process = start(tmp_path, last=600, draws=draws)
-    wait_for((tmp_path / "log.drawing").exists if draws == "figure" else lambda: stored() >= 2)
+    until((tmp_path / "log.drawing").exists if draws == "figure" else lambda: stored() >= 2)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0 and "the same call goes on" in err.strip().splitlines()[-1]

@@ -67,7 +67,7 @@ def command(args: argparse.Namespace) -> int:
         elif args.spot is not None:
             found = evidence.spot_check(stem, paper.COMPARISONS, args.spot, n_jobs=args.jobs)
             print(found.to_string(index=False))
-            bad += bool((found["gap"] > evidence.allowed(found)).any())
+            bad += bool((found["gap"] > evidence.DISTANCE).any())
         else:
             with cluster(args.dask):
                 gather(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -155,8 +156,10 @@ def test_train_stop_restart_and_the_book(tmp_path: Path) -> None:
         here.button("Stop").hover()
         here.page.mouse.down()  # what moves on before the button is let go takes nothing from it
         expect(here.lab.locator(".words")).to_contain_text("KD, T 4", timeout=SLOW)
+        started = time.monotonic()
         here.page.mouse.up()
         here.says("Stopped. What has finished is kept")
+        assert time.monotonic() - started < 10  # the second is measured where no browser shares it
         assert dots(here, 1).count() == 3 and dots(here, 3).count() == 0  # it waited for no run
         assert wide(here.page) == []
 

@@ -18,12 +18,11 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from kdlab.papers.kd import explorers, figures
 from kdlab.show.explorers.bars import TEMPERATURES
 from kdlab.tools import course, notebooks, pages
-from tests.conftest import busy
 from tests.notebooks.test_browser import ROOT, chromium, lab
 from tests.show.explorers.test_explorers import contrast
 
 SIZES = {"projector": (1366, 768), "phone": (360, 740)}
-GOAL, MOST = 50, 200  # ms from input to painted frame: what is wanted, what fails an idle machine
+GOAL, MOST = 50, 200  # ms from input to painted frame: what is wanted, what fails a busy machine
 START_GOAL, START_MOST = 5, 60  # s from the press to the picture, in a fresh kernel
 # Twenty moves of a slider; each is timed to the end of the frame that shows it.
 TIMES = """async (slider) => {
@@ -286,18 +285,17 @@ def test_nothing_scrolls_sideways(chrome, html, size):
                 assert box and box["x"] >= 0 and box["x"] + box["width"] <= SIZES[size][0]
 
 
-def check_follows(handle: Locator, where: str) -> None:
-    """Measure how fast a picture follows a slider; a machine with other work may take longer."""
+def median(handle: Locator, where: str) -> float:
     times = handle.evaluate(TIMES)
     found = statistics.median(times)
     told = f"{where}: {found:.0f} ms from input to painted frame, median of {len(times)}"
     print(f"{told}, fastest {min(times):.0f} ms; goal {GOAL} ms")
-    assert found <= MOST or busy(), told
+    return found
 
 
 def test_the_picture_follows_the_slider(chrome, html):
     with seen(chrome, html) as page:
-        check_follows(part(page, "bars").get_by_role("slider").first, "page from disk")
+        assert median(part(page, "bars").get_by_role("slider").first, "page from disk") <= MOST
 
 
 @pytest.mark.parametrize("path", notebooks.find(ROOT / "notebooks"), ids=lambda path: path.stem)
@@ -331,10 +329,8 @@ def run_cell(page: Page, place: int) -> float:
     started = time.monotonic()
     page.keyboard.press("Shift+Enter")
     cell = page.locator(".jp-CodeCell").nth(place)
-    expect(cell.locator(".kdlab-explorer")).to_be_visible(timeout=WAIT)
-    seconds = time.monotonic() - started
-    assert seconds <= START_MOST or busy()
-    return seconds
+    expect(cell.locator(".kdlab-explorer")).to_be_visible(timeout=1000 * START_MOST)
+    return time.monotonic() - started
 
 
 def ask(url: str, what: str, method: str = "GET") -> list[dict]:
@@ -382,7 +378,7 @@ def test_in_jupyterlab_it_answers_and_keeps_its_keys(chrome, tmp_path):
         print(f"JupyterLab: {seconds:.1f} s from a fresh kernel to the picture; goal {START_GOAL}")
         idle(page)
         bars = part(page, "bars")
-        check_follows(bars.get_by_role("slider").first, "JupyterLab")
+        assert median(bars.get_by_role("slider").first, "JupyterLab") <= MOST
 
         cells = page.locator(".jp-Cell").count()
         bars.get_by_role("button", name="trained", exact=True).focus()
